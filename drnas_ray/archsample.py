@@ -1,0 +1,28 @@
+"""ArchSample: the one value that goes from a method to a supernet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ArchSample:
+    """All that a supernet is told about the architecture for one forward pass.
+
+    weights: (cell types, edges, ops), the share of each operation on its edge.
+    active: same shape, bool, on the CPU (so that asking it never waits for a GPU): the operations
+        to run; None runs all. Where it is False the weight is taken as 0.
+    scale: (cell types, edges), a factor for each edge's whole output (PC-DARTS's edge
+        normalisation); None leaves the outputs as they are.
+    """
+
+    weights: Tensor
+    active: Tensor | None = None
+    scale: Tensor | None = None
+
+    def detach(self) -> ArchSample:
+        """The same values, cut from the graph: for steps that move the network's weights only."""
+        scale = None if self.scale is None else self.scale.detach()
+        return ArchSample(self.weights.detach(), self.active, scale)

@@ -1,0 +1,1 @@
+"""Search spaces: what can be chosen, as plain data; no torch."""

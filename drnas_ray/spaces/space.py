@@ -1,0 +1,53 @@
+"""What every search space answers: plain data and codecs, no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Space(ABC):
+    """Cells to choose from. A genotype is the space's own string; strengths rank operations.
+
+    Shapes below: T cell types, E edges, O operations.
+    """
+
+    name: ClassVar[str]
+    cell_types: ClassVar[tuple[str, ...]]
+    edges: ClassVar[tuple[tuple[int, int], ...]]
+    """(target node, source node) of each edge, in the order of the E axis."""
+    ops: ClassVar[tuple[str, ...]]
+    """Names in the order of the O axis."""
+    skip_op: ClassVar[str]
+    """The operation whose take-over is called a collapse."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, E, O)."""
+        return len(self.cell_types), len(self.edges), len(self.ops)
+
+    @abstractmethod
+    def discretise(self, strengths: NDArray[np.floating]) -> str:
+        """The genotype that strengths (T, E, O) choose; an operation at -inf is never chosen.
+
+        Raises UserError on another shape, on nan, or where an edge has no finite strength.
+        """
+
+    @abstractmethod
+    def check(self, genotype: str) -> str:
+        """The genotype itself. Raises UserError, naming what is wrong, if it is none of this space."""
+
+    @abstractmethod
+    def canonical(self, genotype: str) -> str:
+        """One fixed genotype for all that compute the same function of the same operations."""
+
+    @abstractmethod
+    def random(self, rng: np.random.Generator) -> str:
+        """A genotype drawn uniformly."""
+
+    @abstractmethod
+    def op_count(self, genotype: str, op: str) -> int:
+        """On how many edges of the genotype the operation stands."""

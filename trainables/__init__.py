@@ -1,0 +1,1 @@
+"""Ray Tune trainables: where a run meets Ray."""
