@@ -23,6 +23,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def canonical_json(self) -> str:
+        """The settings as JSON with sorted keys: equal settings give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def id(self) -> str:
+        """12 hex digits that stand for exactly these settings."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
+
 
 class MethodSettings(Settings):
     """What one method lets a user set. Subclassed next to the method it belongs to."""
@@ -30,6 +38,11 @@ class MethodSettings(Settings):
     name: str
     shared_defaults: ClassVar[Mapping[str, Any]] = {}
     """Shared settings whose published default differs for this method, as a nested mapping."""
+
+    @property
+    def label(self) -> str:
+        """How tables name the method with these settings: the paper's row, where it has one."""
+        return self.name
 
     def check(self, config: SearchConfig) -> None:
         """Raise UserError, naming both values, where these settings can't go with the rest."""
@@ -115,14 +128,6 @@ class RunSettings(Settings):
     data: DataSettings = DataSettings()
     seed: int = Field(0, ge=0, lt=2**31)
 
-    def canonical_json(self) -> str:
-        """The settings as JSON with sorted keys: equal settings give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-    def run_id(self) -> str:
-        """12 hex digits that stand for exactly these settings."""
-        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
-
 
 class SearchConfig(RunSettings):
     """One weight-sharing search: everything that decides its result on a given device."""
@@ -169,11 +174,6 @@ class RetrainConfig(Settings):
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
-
-    def retrain_id(self) -> str:
-        """12 hex digits that stand for exactly these settings."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""What a weight-sharing method is: hooks that the one search loop calls, and nothing else.
+
+A method holds settings only. All that changes while it searches lives in the run it is handed:
+the architecture module, the optimisers, the epoch, the random state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from drnas_ray.archsample import ArchSample
+from drnas_ray.config import MethodSettings, SearchConfig
+from drnas_ray.spaces.space import Space
+
+Batch = tuple[Tensor, Tensor]
+"""Images (batch, channels, height, width), augmented and normalised, and labels (batch,)."""
+Weights = dict[str, Tensor]
+"""The supernet's weights by parameter name."""
+
+
+class RunView(Protocol):
+    """All of a run that a method may touch."""
+
+    config: SearchConfig
+    space: Space
+    arch: nn.Module
+    """What the method's `make_arch` made, on the run's device."""
+    active: Tensor | None
+    """(T, E, O) bool on the CPU: operations not pruned; None while all are kept."""
+    epoch: int
+    """Epochs completed."""
+
+    def loss(self, sample: ArchSample, batch: Batch) -> Tensor:
+        """Cross-entropy of the supernet on a batch, a scalar with its graph."""
+
+    def step_arch(self, gradients: tuple[Tensor, ...]) -> None:
+        """One step of the architecture's optimiser, gradients in the order of its parameters."""
+
+    def step_weights(self, sample: ArchSample, batch: Batch) -> None:
+        """One step of SGD on the supernet's weights, and no others."""
+
+    def weights(self) -> Weights:
+        """The supernet's weights as they are now."""
+
+    def loss_at(self, weights: Weights, sample: ArchSample, batch: Batch) -> Tensor:
+        """The loss with other weights in place; running statistics stay as they are."""
+
+    def stepped(self, gradients: Weights) -> tuple[Weights, float]:
+        """The weights that SGD would step to (no clipping), and the factor on each gradient in it."""
+
+
+class Alpha(nn.Module):
+    """One real number for each operation of each edge, (T, E, O), started near 0."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(1e-3 * torch.randn(space.shape))
+
+
+def alpha_of(run: RunView) -> Tensor:
+    """The parameter of a run whose architecture module is an `Alpha`."""
+    assert isinstance(run.arch, Alpha)
+    return run.arch.alpha
+
+
+class Method(ABC):
+    """Subclass this, never another method. Shapes: T cell types, E edges, O operations."""
+
+    settings_type: ClassVar[type[MethodSettings]]
+
+    @abstractmethod
+    def __init__(self, settings: Any) -> None:
+        """Takes an instance of `settings_type`; a method holds nothing else."""
+
+    def make_arch(self, space: Space) -> nn.Module:
+        """What is learnt about the architecture; its buffers and parameters are checkpointed."""
+        return Alpha(space)
+
+    def make_arch_optimizer(self, arch: nn.Module, config: SearchConfig) -> torch.optim.Optimizer:
+        """Adam with coupled weight decay."""
+        return torch.optim.Adam(
+            arch.parameters(),
+            lr=config.arch.lr,
+            betas=config.arch.betas,
+            weight_decay=config.arch_weight_decay(),
+        )
+
+    @abstractmethod
+    def sample(self, run: RunView) -> ArchSample:
+        """The weights for one forward pass, with their graph back to the architecture module."""
+
+    def mean(self, run: RunView) -> ArchSample:
+        """The weights at the middle of what is learnt; here strengths as shares of their edge."""
+        strengths = self.strengths(run)
+        return ArchSample(strengths / strengths.sum(-1, keepdim=True), run.active)
+
+    def penalty(self, run: RunView) -> Tensor | float:
+        """Added to the loss of the architecture step only."""
+        return 0.0
+
+    def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
+        """First order: the gradient of the validation loss at the weights as they are."""
+        loss = run.loss(self.sample(run), val) + self.penalty(run)
+        run.step_arch(torch.autograd.grad(loss, list(run.arch.parameters())))
+
+    def weight_step(self, run: RunView, train: Batch) -> None:
+        """One step of the supernet's weights under a fresh sample."""
+        run.step_weights(self.sample(run), train)
+
+    def end_epoch(self, run: RunView) -> None:
+        """After the last step of each epoch, before validation; for controllers and pruning."""
+
+    @abstractmethod
+    def strengths(self, run: RunView) -> Tensor:
+        """(T, E, O), not negative, 0 for a pruned operation: what `discretise` ranks."""
+
+    def derive(self, run: RunView) -> str:
+        """The genotype the search answers with."""
+        return run.space.discretise(self.strengths(run).detach().double().cpu().numpy())

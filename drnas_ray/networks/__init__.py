@@ -1,0 +1,5 @@
+"""Networks of one genotype, trained from scratch."""
+
+from drnas_ray.networks.nb201 import NB201Network
+
+NETWORKS = {"nb201": NB201Network}

@@ -1,0 +1,1 @@
+"""Where methods and supernets meet: the one bilevel loop, and training from scratch."""

@@ -1,0 +1,56 @@
+"""From settings to something that steps: what a trainable, or `drnas search`, drives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from drnas_ray.blackbox.run import BlackBoxRun
+from drnas_ray.config import BlackBoxConfig, DataSettings, RetrainConfig, SearchConfig, Settings
+from drnas_ray.data.catalog import load_test, load_train, search_halves
+from drnas_ray.data.images import DataInfo, ImageSet
+from drnas_ray.search.bilevel import Search
+from drnas_ray.search.retrain import Training
+from drnas_ray.search.run import Run
+
+
+class Job(Protocol):
+    """One run of any kind, between two epochs."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+
+    def step(self) -> dict[str, Any]:
+        """One epoch; its record, with `status` running, done or diverged."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest depends on: tensors, numbers and text only."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+
+
+def start(config: Settings, data_root: Path | None, device: torch.device) -> Job:
+    """The job of these settings at epoch 0."""
+    if isinstance(config, SearchConfig):
+        return Search(Run(config, _halves(config.data, data_root), device))
+    if isinstance(config, RetrainConfig):
+        return Training(config, _whole(config.data, data_root), device)
+    assert isinstance(config, BlackBoxConfig)
+    return BlackBoxRun(config)
+
+
+# A worker process runs many jobs on few data sets; images are read-only, so jobs share them.
+@lru_cache(maxsize=2)
+def _halves(settings: DataSettings, root: Path | None) -> tuple[DataInfo, ImageSet, ImageSet]:
+    return search_halves(settings, root)
+
+
+@lru_cache(maxsize=2)
+def _whole(settings: DataSettings, root: Path | None) -> tuple[DataInfo, ImageSet, ImageSet]:
+    info, train = load_train(settings, root)
+    return info, train, load_test(settings, root)

@@ -1,0 +1,1 @@
+"""Slow reference implementations, written from the algorithm notes alone, for tests only."""
