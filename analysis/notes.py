@@ -1,0 +1,101 @@
+"""The note under a table: what was measured, how, over what, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.benchmark import BenchmarkTable
+from analysis.summary import metrics, recipe_epochs
+
+_PROTOCOLS = {
+    "search": "search (each data set is searched itself)",
+    "transfer": "transfer (the cell found on one data set, judged on the others)",
+}
+_LEFT_OUT = (
+    ("diverged", "diverged"),
+    ("error", "failed"),
+    ("running", "unfinished"),
+    ("pending", "not begun"),
+)
+
+
+def _joined(values: Sequence[object], most: int = 6) -> str:
+    texts = [str(value) for value in values]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def _span(values: pd.Series[int]) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _protocol(runs: pd.DataFrame) -> str:
+    names = [_PROTOCOLS.get(name, name) for name in dict.fromkeys(runs["protocol"])]
+    return f"Protocol: {_joined(names)}."
+
+
+def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
+    if benchmark is not None:
+        text = (
+            f"Validation and test accuracy in % of the derived cell, looked up in "
+            f"{benchmark.label}: 200-epoch entries, each the mean over the benchmark's own seeds."
+        )
+        if "cifar10" in set(runs["dataset"]):
+            text += (
+                " cifar10: validation after training on half of the training images, test after"
+                " training on all."
+            )
+        return text
+    epochs = recipe_epochs([{"retrain_epochs": value} for value in runs["retrain_epochs"]])
+    recipe = f" for {' or '.join(map(str, epochs))} epochs" if epochs else ""
+    return f"Test accuracy in % of the derived cell, retrained from scratch{recipe}."
+
+
+def _spread(frame: pd.DataFrame, metric: str) -> str:
+    counts = frame[f"{metric}_n"]
+    counts = counts[counts > 0]
+    if counts.empty:
+        return "No run has a result yet."
+    done = frame[frame["n_done"] > 0]
+    what = "seeds" if (done["n_seeds"] == done["n_done"]).all() else "runs"
+    return (
+        f"Mean ± sample standard deviation (n - 1 in the denominator) over n = {_span(counts)} "
+        f"{what}; n in brackets, no ± for n = 1."
+    )
+
+
+def _left_out(frame: pd.DataFrame, metric: str, benchmark: BenchmarkTable | None) -> str:
+    parts = []
+    for name, text in _LEFT_OUT:
+        count = int(frame[f"n_{name}"].sum())
+        if count:
+            parts.append(f"{count} {text}")
+    valueless = int((frame["n_done"] - frame[f"{metric}_n"]).sum())
+    if valueless:
+        parts.append(
+            f"{valueless} {'not retrained yet' if benchmark is None else 'without a figure'}"
+        )
+    total = int(frame["n_runs"].sum())
+    if not parts:
+        return f"All {total} runs are counted."
+    return f"Left out of {total} runs: {', '.join(parts)}."
+
+
+def note(
+    runs: pd.DataFrame, frame: pd.DataFrame, benchmark: BenchmarkTable | None
+) -> tuple[str, ...]:
+    """The sentences under a table; `frame` is `summary(runs, benchmark)`."""
+    last = metrics(benchmark)[-1]
+    devices = sorted({str(name) for name in runs["device"][runs["status"] == "done"].dropna()})
+    sentences = [
+        _protocol(runs),
+        _value(runs, benchmark),
+        _spread(frame, last),
+        _left_out(frame, last, benchmark),
+    ]
+    if devices:
+        sentences.append(f"Searched on: {_joined(devices)}.")
+    return tuple(sentences)

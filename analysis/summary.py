@@ -1,0 +1,152 @@
+"""One row of numbers per method and data set: what the tables print.
+
+A group is one (protocol, label, variant, data set); without a benchmark also one retraining
+recipe. Protocols and recipes are never averaged together. Only runs that are done count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.benchmark import BenchmarkTable
+from drnas_ray.errors import UserError
+from drnas_ray.spaces import SPACES
+
+RETRAINED = ("retrain_test_acc_pct",)
+BENCHMARK = ("bench_valid_acc_pct", "bench_test_acc_pct")
+STATISTICS = ("n", "mean", "std", "median", "best")
+"""Each metric has a column `{metric}_{statistic}`; std is the sample's (ddof 1), null for n=1."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the runs of one summary row have alike."""
+
+    protocol: str
+    label: str
+    variant: str
+    dataset: str
+    retrain_epochs: int | None
+
+
+def metrics(benchmark: BenchmarkTable | None) -> tuple[str, ...]:
+    """The figures that are tabulated: of retrainings, or of the benchmark."""
+    return RETRAINED if benchmark is None else BENCHMARK
+
+
+def variant_text(variant: str) -> str:
+    """`{"arch.lr": 0.01}` as arch.lr=0.01; empty for no variant."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(json.loads(variant).items()))
+
+
+def _records(runs: pd.DataFrame) -> list[Record]:
+    """The runs as plain values, None where a figure is missing."""
+    if runs.empty:
+        raise UserError("no runs to summarise: the sweep lists none")
+    plain = runs.astype(object).where(runs.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+
+
+def _look_up(records: Sequence[Record], benchmark: BenchmarkTable) -> None:
+    """Put the benchmark's figures into the records of done runs."""
+    done = [record for record in records if record["status"] == "done" and record["genotype"]]
+    for dataset in dict.fromkeys(record["dataset"] for record in records):
+        here = [record for record in done if record["dataset"] == dataset]
+        cells = [record["genotype"] for record in here]
+        for metric, split in zip(BENCHMARK, ("valid", "test"), strict=True):
+            values = benchmark.lookup(cells, dataset, split)
+            for record, value in zip(here, values, strict=True):
+                record[metric] = float(value)
+
+
+def _groups(records: Sequence[Record], split_recipes: bool) -> dict[Group, list[Record]]:
+    """The records by group, in order of first appearance."""
+    groups: dict[Group, list[Record]] = {}
+    for record in records:
+        recipe = record["retrain_epochs"] if split_recipes else None
+        names = ("protocol", "label", "variant", "dataset")
+        group = Group(**{name: record[name] for name in names}, retrain_epochs=recipe)
+        groups.setdefault(group, []).append(record)
+    return groups
+
+
+def _statistics(metric: str, done: Sequence[Record]) -> Record:
+    values = np.array(
+        [record[metric] for record in done if record.get(metric) is not None], np.float64
+    )
+    values = values[np.isfinite(values)]
+    n = len(values)
+    return {
+        f"{metric}_n": n,
+        f"{metric}_mean": values.mean() if n else np.nan,
+        f"{metric}_std": values.std(ddof=1) if n > 1 else np.nan,
+        f"{metric}_median": np.median(values) if n else np.nan,
+        f"{metric}_best": values.max() if n else np.nan,
+    }
+
+
+def _convolutions(record: Record) -> int:
+    space = SPACES[record["space"]]
+    return sum(space.op_count(record["genotype"], op) for op in space.ops if "conv" in op)
+
+
+def _mean(done: Sequence[Record], column: str) -> float:
+    values = [float(record[column]) for record in done if record[column] is not None]
+    return float(np.mean(values)) if values else np.nan
+
+
+def _row(group: Group, records: Sequence[Record], names: Sequence[str]) -> Record:
+    status = [record["status"] for record in records]
+    done = [record for record in records if record["status"] == "done"]
+    cells = [record for record in done if record["canonical"] is not None]
+    row: Record = {
+        **vars(group),
+        "n_runs": len(records),
+        "n_done": len(done),
+        **{f"n_{name}": status.count(name) for name in ("diverged", "error", "running", "pending")},
+        "n_seeds": len({record["seed"] for record in done}),
+        "n_cells": len({record["canonical"] for record in cells}),
+        "n_collapsed": sum(_convolutions(record) == 0 for record in cells),
+        "skip_count_mean": _mean(done, "skip_count"),
+        "search_s_mean": _mean(done, "search_s"),
+    }
+    for metric in names:
+        row |= _statistics(metric, done)
+    return row
+
+
+def summary(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> pd.DataFrame:
+    """One row per (protocol, label, variant, data set), in order of first appearance.
+
+    Columns: protocol, label, variant (JSON), dataset, retrain_epochs (null where all runs share
+    one recipe, or with a benchmark); n_runs and how many are done, diverged, error, running,
+    pending; of the done runs n_seeds, n_cells (distinct canonical cells), n_collapsed (cells
+    without a convolution), skip_count_mean, search_s_mean; and `STATISTICS` of each metric in
+    percent: retrain_test_acc_pct, or with a benchmark bench_valid_acc_pct and bench_test_acc_pct.
+
+    runs: as `collect` or `read_runs` give them. Raises UserError if there are none, or if the
+    benchmark lacks a data set or a cell.
+    """
+    records = _records(runs)
+    if benchmark is not None:
+        _look_up(records, benchmark)
+    recipes = recipe_epochs(records)
+    groups = _groups(records, benchmark is None and len(recipes) > 1)
+    rows = [_row(group, members, metrics(benchmark)) for group, members in groups.items()]
+    frame = pd.DataFrame(rows)
+    frame["retrain_epochs"] = frame["retrain_epochs"].astype("Int64")
+    return frame
+
+
+def recipe_epochs(records: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The distinct lengths of retrainings, in epochs, ascending."""
+    found = {record["retrain_epochs"] for record in records}
+    return sorted(int(epochs) for epochs in found if epochs is not None and not pd.isna(epochs))

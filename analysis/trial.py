@@ -1,0 +1,185 @@
+"""What one trial reported: the last row of each epoch, whatever was cut off or repeated.
+
+Tune appends a JSON object per epoch to result.json. A killed process leaves half a line; a resumed
+one repeats epochs and may go on behind the half line, without a line break between.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from analysis.schema import EPOCHS, STRENGTHS, Row
+
+ALIASES = {"host": "hostname", "reported_unix_s": "timestamp"}
+"""Our column, to the key that Tune writes for it."""
+SEARCH_COLUMNS: Mapping[str, pa.DataType] = {
+    field.name: field.type for field in EPOCHS if field.name != "run_id"
+}
+RETRAIN_COLUMNS: Mapping[str, pa.DataType] = {
+    **{name: SEARCH_COLUMNS[name] for name in ("epoch", "status", "train_loss", "train_acc_pct")},
+    **{name: pa.float64() for name in ("test_loss", "test_acc_pct", "lr", "wall_s", "params_m")},
+    **{name: SEARCH_COLUMNS[name] for name in ("device", "threads", "host", "reported_unix_s")},
+}
+_FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that the folders of one run or retraining say, merged."""
+
+    rows: tuple[Row, ...] = ()
+    """The last row of each epoch, by epoch, with the columns that were asked for."""
+    status: str = "pending"
+    """done, diverged, error, running (some epochs) or pending (none)."""
+    error: str | None = None
+    """The last line of error.txt where the status is error."""
+    folder: Path | None = None
+    """The folder that reported last."""
+    damaged: int = 0
+    """Lines that are no report of this id, not counting an unfinished last one."""
+
+    @property
+    def last(self) -> Row:
+        """The row of the last epoch, empty if there is none."""
+        return self.rows[-1] if self.rows else {}
+
+    def total(self, column: str) -> float | None:
+        """The column's sum over the epochs, None where no epoch has it."""
+        values = [row[column] for row in self.rows if row[column] is not None]
+        return sum(values) if values else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if _real(value) != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _strengths(value: Any) -> list[list[list[float | None]]]:
+    # Tune may write null for nan; the shape is kept either way.
+    return [[[None if x is None else _real(x) for x in ops] for ops in edges] for edges in value]
+
+
+_READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
+    pa.string(): _text,
+    pa.float64(): _real,
+    pa.int64(): _whole,
+    STRENGTHS: _strengths,
+}
+
+
+def _objects(line: str) -> Iterator[dict[str, Any]]:
+    """The JSON object of a line, or the one that was appended to half of another."""
+    start = 0
+    while start >= 0:
+        try:
+            value = json.loads(line[start:])
+        except ValueError:
+            start = line.find('{"', start + 1)
+            continue
+        if isinstance(value, dict):
+            yield value
+        return
+
+
+def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
+    """The columns of a line, each of its type or None; None if the line is no report of ours."""
+    for data in _objects(line):
+        if data.get(key) != ident:
+            return None
+        try:
+            row = {
+                name: None if (value := data.get(ALIASES.get(name, name))) is None else read(value)
+                for name, read in ((name, _READ[kind]) for name, kind in columns.items())
+            }
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if row["epoch"] is not None and row["epoch"] >= 1:
+            return row | {"date": str(data.get("date") or "")}
+    return None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one folder holds: its rows as written, unreadable lines, and its last failure."""
+
+    folder: Path
+    rows: list[Row]
+    damaged: int
+    failure: tuple[str, str] | None
+    """(date, last line of error.txt); the date is empty where Tune wrote none."""
+
+    @property
+    def reported_unix_s(self) -> float:
+        """When it last reported, 0 if never."""
+        return (self.rows[-1]["reported_unix_s"] or 0.0) if self.rows else 0.0
+
+
+def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> _Attempt:
+    rows: list[Row] = []
+    damaged = 0
+    path = folder / "result.json"
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                row = _row(line, key, ident, columns)
+                if row is not None:
+                    rows.append(row)
+                elif line.strip() and line.endswith("\n"):
+                    damaged += 1
+    return _Attempt(folder, rows, damaged, _failure(folder))
+
+
+def _failure(folder: Path) -> tuple[str, str] | None:
+    path = folder / "error.txt"
+    if not path.is_file():
+        return None
+    text = _COLOUR.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    dates = _FAILURE.findall(text)
+    return (dates[-1] if dates else ""), (lines[-1] if lines else "failed without a message")
+
+
+def read_record(
+    folders: Sequence[Path], key: str, ident: str, columns: Mapping[str, pa.DataType]
+) -> Record:
+    """The trial folders of one id (`key` is run_id or retrain_id), merged into one record."""
+    if not folders:
+        return Record()
+    # The later attempt wins. When it was is in the data; a copied folder has other file times.
+    attempts = sorted(
+        (_attempt(folder, key, ident, columns) for folder in folders),
+        key=lambda attempt: attempt.reported_unix_s,
+    )
+    kept = {row["epoch"]: row for attempt in attempts for row in attempt.rows}
+    rows = tuple(kept[epoch] for epoch in sorted(kept))
+    newest = attempts[-1]
+    failure = max((part.failure for part in attempts if part.failure), default=None)
+    status = rows[-1]["status"] if rows else None
+    if status not in ("done", "diverged"):
+        # error.txt stays when Tune tries again: only a failure after the last report counts.
+        resumed = failure and rows and failure[0] and newest.rows[-1]["date"] > failure[0]
+        status = "error" if failure and not resumed else ("running" if rows else "pending")
+    error = failure[1] if failure and status == "error" else None
+    damaged = sum(attempt.damaged for attempt in attempts)
+    return Record(rows, status, error, newest.folder, damaged)

@@ -1,0 +1,103 @@
+"""Files under the data root: where it is, locks, writing aside, decoded images kept for later."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import uuid
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from drnas_ray.data.images import Labels, Pixels
+from drnas_ray.errors import UserError
+
+FORMAT = "1"
+"""Raise it when the same files are to be decoded to other pixels, or split in another way."""
+
+
+def data_root(root: Path | None) -> Path:
+    """`root`, else the folder that DRNAS_DATA_ROOT names, else ~/.cache/drnas-ray."""
+    if root is not None:
+        return root.expanduser()
+    named = os.environ.get("DRNAS_DATA_ROOT")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "drnas-ray"
+
+
+def writable_folder(folder: Path) -> Path:
+    """`folder`, made if need be. Raises UserError where that can't be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return folder
+
+
+@contextmanager
+def lock(root: Path, name: str) -> Iterator[None]:
+    """Hold the lock `name` under `root`: one process at a time, freed also when it dies."""
+    path = writable_folder(root) / f".{name}.lock"
+    try:
+        handle = path.open("w")
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def decoded(
+    root: Path, key: Iterable[str], make: Callable[[], tuple[Pixels, Labels]]
+) -> tuple[Pixels, Labels]:
+    """What `make` returns, from root/decoded if it was made before under the same `key`.
+
+    Written aside and renamed, so that a reader never meets half a file; processes that start at
+    the same time do the work once each and the last one's file stays. A kept file that can't be
+    read is made anew.
+    """
+    digest = hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:24]
+    path = root / "decoded" / f"{digest}.npz"
+    if path.exists():
+        try:
+            # Opened here: numpy leaves the file open when its end is missing.
+            with path.open("rb") as kept_file, np.load(kept_file, allow_pickle=False) as kept:
+                return kept["images"], kept["labels"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass  # cut off by a full disk or a crash of the machine: below it is written again
+    images, labels = make()
+    writable_folder(path.parent)
+    aside = path.with_name(f".{digest}.{uuid.uuid4().hex}.part")
+    try:
+        with aside.open("xb") as handle:
+            np.savez(handle, images=images, labels=labels)
+        aside.replace(path)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return images, labels
+
+
+def fingerprint(files: Iterable[Path]) -> list[str]:
+    """One line a file: where it is, its size in bytes, when it changed in ns."""
+    lines = []
+    for file in files:
+        stat = file.stat()
+        lines.append(f"{file.absolute()} {stat.st_size} {stat.st_mtime_ns}")
+    return lines
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _not_writable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"can't write {path} ({error.strerror or one_line(error)}): set DRNAS_DATA_ROOT to a "
+        f"folder with room that can be written"
+    )

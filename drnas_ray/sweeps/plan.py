@@ -1,0 +1,173 @@
+"""From a sweep to its runs: every combination once, all checked before any trial starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+from pydantic import BaseModel
+
+from drnas_ray.config import (
+    BlackBoxConfig,
+    MethodSettings,
+    RetrainConfig,
+    RunSettings,
+    SearchConfig,
+    Settings,
+    merged,
+    nested,
+)
+from drnas_ray.door import config_type, method_settings, retrain_config, run_config
+from drnas_ray.errors import UserError
+from drnas_ray.spaces import space_named
+from drnas_ray.sweeps.spec import SweepConfig
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One trial of a sweep. variant: the grid's settings in force for it."""
+
+    label: str
+    variant: dict[str, Any]
+    config: RunSettings
+
+    @property
+    def run_id(self) -> str:
+        """The hash of its settings."""
+        return self.config.id()
+
+    @property
+    def epochs(self) -> int:
+        """Steps it takes."""
+        return self.config.epochs if isinstance(self.config, SearchConfig) else 1
+
+    @property
+    def folder(self) -> str:
+        """A readable, unique folder name."""
+        config = self.config
+        return f"{config.method.name}-{config.data.name}-s{config.seed}-{self.run_id}"
+
+
+def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
+    """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong."""
+    methods = [_method(entry) for entry in sweep.methods]
+    _check_keys(sweep, [settings for settings, _, _ in methods])
+    runs: dict[str, PlannedRun] = {}
+    for (settings, label, own), dataset in product(methods, sweep.datasets):
+        axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(settings)}
+        data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
+        shared = merged(_applicable(sweep.config, settings), own)
+        for values, seed in product(product(*axes.values()), sweep.seeds):
+            variant = dict(zip(axes, values, strict=True))
+            raw = merged(shared, {"data": data, "seed": seed})
+            method: dict[str, Any] = settings.model_dump(exclude_unset=True)
+            raw["method"] = {**method, "name": settings.name, **shared.get("method", {})}
+            for key, value in variant.items():
+                raw = merged(raw, nested(key, value))
+            run = PlannedRun(label or "", variant, run_config(raw))
+            run = PlannedRun(label or run.config.method.label, variant, run.config)
+            if run.run_id in runs:
+                raise UserError(f"{run.folder} is planned twice: list each method and value once")
+            runs[run.run_id] = run
+    return list(runs.values())
+
+
+def plan_retrains(
+    sweep: SweepConfig, finished: Mapping[str, str], runs: list[PlannedRun]
+) -> dict[str, tuple[RetrainConfig, list[str]]]:
+    """Trainings from scratch: id -> (settings, the run ids that wait for it).
+
+    finished: run id -> derived genotype. Equal canonical cells under one seed are trained once,
+    as the canonical cell, so the result does not depend on which run came first.
+    """
+    if sweep.retrain is None:
+        return {}
+    jobs: dict[str, tuple[RetrainConfig, list[str]]] = {}
+    for run in runs:
+        if run.run_id not in finished:
+            continue
+        config = retrain_of(sweep, run.config, finished[run.run_id])
+        jobs.setdefault(config.id(), (config, []))[1].append(run.run_id)
+    return jobs
+
+
+def retrain_of(sweep: SweepConfig, run: RunSettings, genotype: str) -> RetrainConfig:
+    """The recipe of the sweep for one derived cell. Raises UserError for a wrong recipe."""
+    recipe = sweep.retrain or {}
+    for key in ("genotype", "space", "seed"):
+        if key in recipe:
+            raise UserError(f"retrain.{key} follows from each run: take it out of the recipe")
+    given = {
+        "genotype": space_named(run.space).canonical(genotype),
+        "space": run.space,
+        "seed": run.seed,
+        "data": run.data.model_dump(),
+    }
+    return retrain_config(merged(given, recipe))
+
+
+def _method(entry: str | dict[str, Any]) -> tuple[MethodSettings, str | None, dict[str, Any]]:
+    """A method of the sweep file: its settings, its label if given, its runs' own settings."""
+    if isinstance(entry, str):
+        return method_settings(entry), None, {}
+    settings = {k: v for k, v in entry.items() if k not in ("label", "config")}
+    own = entry.get("config", {})
+    if not isinstance(own, dict):
+        raise UserError(f"config={own!r} of method {entry.get('name')} should be a mapping")
+    return method_settings(settings), entry.get("label"), own
+
+
+def _applicable(config: dict[str, Any], method: MethodSettings) -> dict[str, Any]:
+    """The shared settings that this method's runs have: one without a supernet has fewer."""
+    fields = config_type(method).model_fields
+    kept = {k: v for k, v in config.items() if k in fields}
+    own = kept.get("method")
+    if isinstance(own, Mapping):
+        kept["method"] = {k: v for k, v in own.items() if k in type(method).model_fields}
+    return kept
+
+
+def _check_keys(sweep: SweepConfig, methods: list[MethodSettings]) -> None:
+    """Every key of `config` and `grid` is a setting of at least one method's runs."""
+    known = set().union(*(_known_paths(method) for method in methods))
+    # A mistyped setting of supernet runs should not pass because only `uniform` was listed.
+    known |= _paths(SearchConfig, "") | _paths(BlackBoxConfig, "")
+    given = [("config", key) for key in _leaves(sweep.config)]
+    given += [("grid over", key) for key in sweep.grid]
+    for where, key in given:
+        if key in ("seed", "data.name", "method.name") or key.startswith("config."):
+            raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f": did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+            raise UserError(f"{where} unknown setting '{key}'{hint}")
+
+
+def _known_paths(method: MethodSettings) -> set[str]:
+    return _paths(config_type(method), "") | _paths(type(method), "method.")
+
+
+def _paths(kind: type[BaseModel], prefix: str) -> set[str]:
+    """Dotted names of all settings in a model, groups left out."""
+    found: set[str] = set()
+    for name, field in kind.model_fields.items():
+        below = field.annotation
+        if isinstance(below, type) and issubclass(below, Settings):
+            # `method` stands for another class in each run; its settings are added by the caller.
+            found |= set() if name == "method" else _paths(below, f"{prefix}{name}.")
+        else:
+            found.add(f"{prefix}{name}")
+    return found
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            keys += _leaves(value, f"{prefix}{key}.")
+        else:
+            keys.append(f"{prefix}{key}")
+    return keys

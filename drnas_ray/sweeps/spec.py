@@ -1,0 +1,153 @@
+"""What a sweep file says (YAML), read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from drnas_ray.config import Settings, merged, nested
+from drnas_ray.door import validated
+from drnas_ray.errors import UserError, unknown_name
+
+
+class Resources(Settings):
+    """What one trial takes. A GPU share is asked for only where the cluster has GPUs."""
+
+    cpu: float = Field(1.0, gt=0)
+    gpu: float = Field(1.0, ge=0)
+
+    @property
+    def threads(self) -> int:
+        """Threads a trial computes with: its whole CPUs, so concurrent trials don't fight."""
+        return max(1, int(self.cpu))
+
+
+class SweepConfig(Settings):
+    """methods x datasets x grid x seeds, every combination one trial.
+
+    methods: names, or mappings of a method's settings with `name`; a mapping may also hold `label`
+    (the row in tables) and `config` (settings of this method's runs alone).
+    datasets: names, or mappings of data settings. config: settings of every run.
+    grid: dotted setting -> values; an axis is left out for methods that have no such setting.
+    retrain: recipe with which derived cells are trained from scratch; null trains none.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
+    datasets: tuple[str | dict[str, Any], ...] = Field(min_length=1)
+    seeds: tuple[int, ...]
+    config: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    retrain: dict[str, Any] | None = None
+    resources: Resources = Resources()
+    max_concurrent: int | None = Field(None, ge=1)
+    max_failures: int = Field(3, ge=0)
+    """How often a trial whose process died is started again from its newest checkpoint."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: object) -> object:
+        return parse_seeds(value)
+
+    @field_validator("grid")
+    @classmethod
+    def _grid(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in grid.items():
+            if not values:
+                raise UserError(f"grid axis '{key}' has no values: list at least one")
+        return grid
+
+
+def parse_seeds(value: object) -> tuple[int, ...]:
+    """`0:10` (0 to 9), `3`, `1,5,7` or a list of numbers. Raises UserError if it holds none."""
+    seeds = value
+    if isinstance(seeds, str):
+        try:
+            if ":" in seeds:
+                first, last = seeds.split(":")
+                seeds = range(int(first), int(last))
+            else:
+                seeds = [int(part) for part in seeds.split(",") if part.strip()]
+        except ValueError:
+            raise UserError(f"seeds={value!r}: write 0:10, or a list such as 1,5,7") from None
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        seeds = [seeds]
+    if not isinstance(seeds, Iterable) or isinstance(seeds, Mapping):
+        raise UserError(f"seeds={value!r}: write 0:10, or a list such as [1, 5, 7]")
+    result = tuple(seeds)
+    if not result:
+        raise UserError(f"seeds={value!r} holds no seed: write 0:10 for seeds 0 to 9")
+    for seed in result:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+            raise UserError(f"seed {seed!r} is no whole number from 0 to 2147483647")
+    if len(set(result)) < len(result):
+        raise UserError(f"seeds={value!r} names a seed twice: each seed once")
+    return result
+
+
+def presets() -> dict[str, str]:
+    """The sweeps that come with the package: name -> YAML text."""
+    folder = files("drnas_ray.sweeps").joinpath("presets")
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text()
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml")
+    }
+
+
+def load_sweep(source: str, overrides: Iterable[str] = (), seeds: str | None = None) -> SweepConfig:
+    """The sweep of a preset's name or a file's path, with `key=value` overrides put over it.
+
+    Raises UserError, one line, for a source that is neither or for anything wrong in it.
+    """
+    known = presets()
+    if source in known:
+        raw = _parse(known[source], f"preset {source}")
+    elif Path(source).is_file():
+        try:
+            raw = _parse(Path(source).read_text(), source)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"sweep file {source} can't be read: {error}") from error
+    elif "/" in source or source.endswith((".yaml", ".yml")):
+        raise UserError(f"sweep file {source} does not exist; presets: {', '.join(known)}")
+    else:
+        raise unknown_name("preset", source, known)
+    raw = merged(raw, settings_of(overrides))
+    if seeds is not None:
+        raw["seeds"] = seeds
+    return validated(SweepConfig, raw)
+
+
+def settings_of(overrides: Iterable[str]) -> dict[str, Any]:
+    """`arch.lr=0.01` and the like as one nested mapping; values are read as YAML.
+
+    A key that starts with no part of a sweep is a setting of every run, under `config`.
+    """
+    result: dict[str, Any] = {}
+    for text in overrides:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UserError(f"'{text}' sets nothing: write key=value, such as arch.lr=0.01")
+        if key.split(".")[0] not in SweepConfig.model_fields:
+            key = f"config.{key}"
+        result = merged(result, nested(key, _yaml(value, f"value of {key}")))
+    return result
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    raw = _yaml(text, where)
+    if not isinstance(raw, dict):
+        raise UserError(f"{where} should map names to values (name:, methods:, datasets:, seeds:)")
+    return raw
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
