@@ -71,7 +71,7 @@ def _unknown(folders: dict[str, list[Path]], known: set[str], file: str) -> list
 
 def _retrain_rows(results: Path, warnings: list[str]) -> list[Row]:
     jobs = load_retrain(results)
-    folders, damaged = trial_folders(results / "retrain", "retrain_id")
+    folders, damaged = trial_folders(results, "retrain", "retrain_id")
     warnings += damaged + _unknown(folders, {job.retrain_id for job in jobs}, "retrain.json")
     rows = []
     for job in jobs:
@@ -103,7 +103,7 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
     for job in retrains:
         for ident in job["run_ids"]:
             jobs_of.setdefault(ident, []).append(job)
-    folders, damaged = trial_folders(results / "search", "run_id")
+    folders, damaged = trial_folders(results, "search", "run_id")
     warnings += damaged + _unknown(folders, {run.run_id for run in sweep.runs}, "sweep.json")
     seen: set[str] = set()
     for entry in sweep.runs:

@@ -114,20 +114,22 @@ def load_retrain(results: Path) -> tuple[RetrainJob, ...]:
         raise _first_problem(path, err) from err
 
 
-def trial_folders(parent: Path, key: str) -> tuple[dict[str, list[Path]], list[str]]:
-    """The trial folders below `parent`, by the id that their params.json has under `key`.
+def trial_folders(results: Path, kind: str, key: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """The trial folders of a kind, by the id that their params.json has under `job.key`.
+
+    kind: `search` or `retrain`; a resumed sweep may have `retrain-1` and so on beside `retrain`.
 
     A folder without params.json holds no trial; one that can't be read gives a warning.
     """
     found: dict[str, list[Path]] = {}
     warnings: list[str] = []
-    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+    for folder in sorted([*results.glob(f"{kind}/*"), *results.glob(f"{kind}-*/*")]):
         path = folder / "params.json"
         if not path.is_file():
             continue
         try:
             params = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault(str(params[key]), []).append(folder)
+            found.setdefault(str(params["job"][key]), []).append(folder)
         except (OSError, ValueError, KeyError, TypeError):
-            warnings.append(f"{parent.name}/{folder.name}: no {key} in its params.json: left out")
+            warnings.append(f"{folder.parent.name}/{folder.name}: no {key} in its params.json: left out")
     return found, warnings

@@ -85,7 +85,7 @@ class FakeSweep:
         folder = self.root / kind / (name or f"search_{run_id}")
         folder.mkdir(parents=True)
         key = "run_id" if kind == "search" else "retrain_id"
-        (folder / "params.json").write_text(json.dumps({key: run_id, "other": 1}))
+        (folder / "params.json").write_text(json.dumps({"job": {key: run_id}, "other": 1}))
         text = "".join(
             (line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines
         )

@@ -1,0 +1,304 @@
+"""The command line: where searches, sweeps and analysis are put together."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+
+from drnas_ray import __version__
+from drnas_ray.errors import UserError
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Architecture search as Ray Tune sweeps: many methods, many seeds, one table.\n\n"
+    "Start with `drnas demo`. `drnas COMMAND --help` explains each command.",
+)
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    text = "text"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+
+
+Results = Annotated[Path, typer.Argument(help="A folder that a sweep or a search wrote.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value, over any setting, such as arch.lr=0.01; repeatable."),
+]
+Seeds = Annotated[str | None, typer.Option(help="0:10 for seeds 0 to 9, or a list: 1,5,7.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(envvar="DRNAS_DATA_ROOT", help="Where data sets lie or are downloaded to."),
+]
+Benchmark = Annotated[
+    Path | None,
+    typer.Option(help="Look cells up in this NAS-Bench-201 table (Parquet) instead."),
+]
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Bad input ends in one line on standard error and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            err.print(f"[red]error:[/red] {_escaped(' '.join(str(error).split()))}", highlight=False)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@app.command()
+@one_line_errors
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results/demo"),
+    seeds: Seeds = None,
+) -> None:
+    """DrNAS, DARTS (1st, 2nd order) and uniform cells on real digits: minutes on two cores.
+
+    Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
+    cells and prints the table. Called again, it goes on where it stopped.
+    """
+    from drnas_ray.sweeps.spec import load_sweep  # noqa: PLC0415
+
+    sweep = load_sweep("demo", seeds=seeds)
+    _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
+
+
+@app.command()
+@one_line_errors
+def sweep(
+    source: Annotated[str, typer.Argument(help="A sweep file (YAML), or a preset's name.")],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; results/NAME if left out.")
+    ] = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
+    data_root: DataRoot = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list, run nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep's folder.")] = False,
+) -> None:
+    """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
+    from drnas_ray.sweeps.spec import load_sweep  # noqa: PLC0415
+
+    planned = load_sweep(source, sets or (), seeds)
+    if dry_run:
+        _list(planned)
+        return
+    folder = out_dir or Path("results") / planned.name
+    _sweep(planned, folder, data_root=data_root, address=address, resume=resume)
+
+
+def _list(planned: Any) -> None:
+    from drnas_ray.sweeps.sweep import checked_plan  # noqa: PLC0415
+
+    runs = checked_plan(planned)
+    for run in runs:
+        varied = "".join(f" {key}={value}" for key, value in run.variant.items())
+        out.print(
+            f"{run.run_id} {run.label}{varied} · {run.config.data.name} · seed {run.config.seed} · "
+            f"{run.epochs} epochs",
+            highlight=False,
+        )
+    retrained = "their cells are trained from scratch" if planned.retrain else "no retraining"
+    out.print(f"{len(runs)} runs, {retrained}; nothing was run", highlight=False)
+
+
+def _sweep(
+    planned: Any,
+    folder: Path,
+    *,
+    data_root: Path | None = None,
+    address: str | None = None,
+    resume: bool = False,
+) -> None:
+    from drnas_ray.sweeps.sweep import Trainables, run_sweep  # noqa: PLC0415
+    from trainables.retrain import RetrainTrial  # noqa: PLC0415
+    from trainables.search import SearchTrial  # noqa: PLC0415
+
+    run_sweep(
+        planned,
+        folder,
+        Trainables(SearchTrial, RetrainTrial),
+        data_root=data_root,
+        address=address,
+        resume=resume,
+    )
+    _wrap_up(folder)
+
+
+def _wrap_up(folder: Path) -> None:
+    """Export, draw, tabulate, and say where everything lies."""
+    from analysis.collect import export  # noqa: PLC0415
+    from analysis.draw import draw_all  # noqa: PLC0415
+    from analysis.tables import table, to_csv, to_markdown, to_rich  # noqa: PLC0415
+
+    exported = export(folder)
+    for warning in exported.warnings:
+        err.print(f"note: {_escaped(warning)}", highlight=False)
+    runs = _runs(folder)
+    result = table(runs)
+    (folder / "table.md").write_text(to_markdown(result))
+    (folder / "table.csv").write_text(to_csv(result))
+    pictures = draw_all(runs, folder / "cells")
+    out.print(to_rich(result))
+    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
+    out.print(f"table     {folder / 'table.md'}  {folder / 'table.csv'}", highlight=False)
+    out.print(f"pictures  {folder / 'cells'} ({len(pictures)} files)", highlight=False)
+    out.print(f"TensorBoard: tensorboard --logdir {folder}", highlight=False)
+
+
+def _runs(folder: Path) -> Any:
+    from analysis.collect import read_runs  # noqa: PLC0415
+
+    return read_runs(folder)
+
+
+@app.command()
+@one_line_errors
+def search(
+    method: Annotated[str, typer.Argument(help="A method's name, such as drnas or darts.")],
+    dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
+    seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
+    sets: Sets = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; results/METHOD-DATASET-sSEED.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    data_root: DataRoot = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run's folder.")] = False,
+) -> None:
+    """One search in this process, without Ray. Its folder is like a sweep's."""
+    from drnas_ray.door import validated  # noqa: PLC0415
+    from drnas_ray.config import merged  # noqa: PLC0415
+    from drnas_ray.sweeps.local import run_search  # noqa: PLC0415
+    from drnas_ray.sweeps.spec import SweepConfig, settings_of  # noqa: PLC0415
+
+    name = f"{method}-{dataset}-s{seed}"
+    base = {
+        "name": "search",
+        "methods": [method],
+        "datasets": [dataset],
+        "seeds": [seed],
+        "resources": {"cpu": threads},
+    }
+    planned = validated(SweepConfig, merged(base, settings_of(sets or ())))
+    folder = out_dir or Path("results") / name
+    record = run_search(
+        planned, folder, data_root=data_root, resume=resume, report=_report_epoch
+    )
+    out.print(f"{record['status']}: {record['genotype']}", highlight=False)
+    out.print(f"record: {folder}; `drnas export {folder}` makes Parquet of it", highlight=False)
+
+
+def _report_epoch(record: dict[str, Any], epochs: int) -> None:
+    text = f"epoch {record['epoch']}/{epochs}"
+    if "val_acc_pct" in record:
+        text += (
+            f" · train {record['train_acc_pct']:.2f} % · val {record['val_acc_pct']:.2f} % drawn, "
+            f"{record['val_mean_acc_pct']:.2f} % at the mean · {record['genotype']}"
+        )
+    left = record["wall_s"] * (epochs - record["epoch"])
+    err.print(f"{text} · about {left:.0f} s left", highlight=False)
+
+
+@app.command()
+@one_line_errors
+def export(
+    results: Results,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Where the files go; into DIR if left out.")
+    ] = None,
+) -> None:
+    """Write runs.parquet, epochs.parquet and retrains.parquet, also of an unfinished sweep."""
+    from analysis.collect import export as export_folder  # noqa: PLC0415
+
+    exported = export_folder(results, out_dir)
+    for warning in exported.warnings:
+        err.print(f"note: {_escaped(warning)}", highlight=False)
+    for path in exported.paths:
+        out.print(str(path), highlight=False)
+
+
+@app.command()
+@one_line_errors
+def table(
+    results: Results,
+    benchmark: Benchmark = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+) -> None:
+    """Mean ± std (n) a method and data set: retrained test accuracy, or benchmark figures."""
+    from analysis import tables  # noqa: PLC0415
+    from analysis.benchmark import BenchmarkTable  # noqa: PLC0415
+    from analysis.collect import collect  # noqa: PLC0415
+
+    known = None if benchmark is None else BenchmarkTable.open(benchmark)
+    # From the trials' own files, so that an unfinished sweep shows what is there now.
+    result = tables.table(collect(results).runs, known)
+    if form is Format.text:
+        out.print(tables.to_rich(result))
+        return
+    render = {
+        Format.markdown: tables.to_markdown,
+        Format.csv: tables.to_csv,
+        Format.latex: tables.to_latex,
+    }[form]
+    sys.stdout.write(render(result))
+
+
+@app.command()
+@one_line_errors
+def presets() -> None:
+    """List the sweeps that come with the package; `drnas sweep NAME` runs one."""
+    from drnas_ray.sweeps.spec import presets as known  # noqa: PLC0415
+
+    for name, text in known().items():
+        about = " ".join(
+            line.lstrip("# ") for line in text.splitlines() if line.startswith("#")
+        )
+        out.print(f"[bold]{name}[/bold]  {_escaped(about)}", highlight=False)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Say the version."""
+    if show:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

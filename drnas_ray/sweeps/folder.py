@@ -1,0 +1,144 @@
+"""A sweep's results folder: what was planned is written down before anything runs.
+
+    sweep.json              the sweep, its runs, versions, commit
+    search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+    retrain.json            which cells are trained from scratch, and for which runs
+    *.parquet, table.*      what `drnas export` and `drnas table` make of them
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from drnas_ray import __version__
+from drnas_ray.config import RetrainConfig
+from drnas_ray.errors import UserError
+from drnas_ray.sweeps.plan import PlannedRun
+from drnas_ray.sweeps.spec import SweepConfig
+
+SCHEMA_VERSION = 1
+MANIFEST = "sweep.json"
+
+
+def _write_json(path: Path, content: Any) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    aside.replace(path)
+
+
+def check_folder(out: Path, runs: list[PlannedRun], *, resume: bool) -> None:
+    """See that the folder is free, or holds this very sweep and is to be resumed.
+
+    Raises UserError where it holds another sweep, or this one without `resume`. What may differ
+    on a resume is how runs are run (resources, concurrency), not what they are.
+    """
+    path = out / MANIFEST
+    if path.exists():
+        stored = _stored_ids(path)
+        if stored != [run.run_id for run in runs]:
+            raise UserError(
+                f"{out} holds the results of another sweep ({len(stored)} runs): name another "
+                "folder with --out"
+            )
+        if not resume:
+            raise UserError(f"{out} already holds this sweep: go on with --resume, or name another")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not empty and holds no sweep: name another folder with --out")
+
+
+def make_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun]) -> None:
+    """Write down what is planned, once. Raises UserError where the folder can't be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not (out / MANIFEST).exists():
+            _write_json(out / MANIFEST, manifest(sweep, runs))
+    except OSError as error:
+        raise UserError(f"{out} can't be written: {error.strerror}") from error
+
+
+def _stored_ids(path: Path) -> list[str]:
+    try:
+        return [run["run_id"] for run in json.loads(path.read_text())["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: it lists no runs ({error})") from error
+
+
+def manifest(sweep: SweepConfig, runs: list[PlannedRun]) -> dict[str, Any]:
+    """What `sweep.json` says."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": sweep.name,
+        "protocol": "search",
+        "sweep": sweep.model_dump(mode="json"),
+        "versions": {
+            "drnas_ray": __version__,
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "ray": version("ray"),
+        },
+        "git_commit": _git_commit(),
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "label": run.label,
+                "method": run.config.method.name,
+                "space": run.config.space,
+                "dataset": run.config.data.name,
+                "seed": run.config.seed,
+                "epochs": run.epochs,
+                "variant": run.variant,
+                "config": run.config.model_dump(mode="json"),
+            }
+            for run in runs
+        ],
+    }
+
+
+def note_retrains(
+    out: Path, jobs: Mapping[str, tuple[RetrainConfig, list[str]]]
+) -> dict[str, list[str]]:
+    """Note in `retrain.json` which cells are trained, and for which runs; folder -> retrain ids.
+
+    Ids that an earlier call noted stay in the folder they were given; new ones (of runs that
+    failed then and are done now) get a folder of their own, for an experiment of Ray Tune's is
+    resumed with the trials it began with.
+    """
+    path = out / "retrain.json"
+    before = json.loads(path.read_text())["jobs"] if path.exists() else []
+    folder_of = {job["retrain_id"]: job["folder"] for job in before}
+    count = len(set(folder_of.values()))
+    fresh = f"retrain-{count}" if count else "retrain"
+    folders: dict[str, list[str]] = {}
+    for key in jobs:
+        folders.setdefault(folder_of.get(key, fresh), []).append(key)
+    entries = [
+        {
+            "retrain_id": key,
+            "folder": next(folder for folder, keys in folders.items() if key in keys),
+            "config": config.model_dump(mode="json"),
+            "run_ids": waiting,
+        }
+        for key, (config, waiting) in jobs.items()
+    ]
+    _write_json(path, {"schema_version": SCHEMA_VERSION, "jobs": entries})
+    return folders
+
+
+def _git_commit() -> str | None:
+    """The commit of the program's own checkout; None where it was installed without one."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

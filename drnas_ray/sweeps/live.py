@@ -1,0 +1,129 @@
+"""One quiet, live view of a sweep: trials, epochs, time left, best so far."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+# On a terminal the view is redrawn in place; elsewhere a line now and then must do.
+REDRAW_S = 0.5
+LINE_S = 15.0
+METRICS = ("test_acc_pct", "val_mean_acc_pct")
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class LiveView(tune.Callback):
+    """Reads the trials themselves, so a restored sweep shows what was done before as well.
+
+    jobs: trial folder -> (label, epochs). Tune pickles its callbacks into the experiment, so
+    nothing that holds a terminal is kept in the state.
+    """
+
+    def __init__(self, name: str, jobs: dict[str, tuple[str, int]]) -> None:
+        self.name, self.jobs = name, jobs
+        self._forget()
+
+    def _forget(self) -> None:
+        self._live: Live | None = None
+        self._shown_at = 0.0
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("epochs · {task.fields[text]}"), console=self._console,
+        )  # fmt: skip
+        self._task = self._bar.add_task(self.name, total=None, text="starting")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name, "jobs": self.jobs}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Show the state now, if it is time."""
+        pause = REDRAW_S if self._console.is_terminal else LINE_S
+        if time.monotonic() - self._shown_at >= pause:
+            self._show(trials)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Show the last state and leave the terminal."""
+        self._show(trials)
+        if self._live is not None:
+            self._live.stop()
+
+    def _show(self, trials: list[Any]) -> None:
+        self._shown_at = time.monotonic()
+        done, total, text = self.state(trials)
+        if not self._console.is_terminal:
+            self._console.print(f"{self.name}: {done}/{total} epochs · {text}", highlight=False)
+            return
+        if self._live is None:
+            self._live = Live(self._bar, console=self._console, refresh_per_second=4)
+            self._live.start()
+        self._bar.update(self._task, total=total, completed=done, text=text)
+
+    def state(self, trials: list[Any]) -> tuple[int, int, str]:
+        """Epochs done, epochs in all, and the rest in words."""
+        counts = dict.fromkeys(("TERMINATED", "RUNNING", "ERROR"), 0)
+        epochs_done = 0
+        seconds: dict[str, list[float]] = {}
+        left: dict[str, int] = {}
+        for label, epochs in self.jobs.values():
+            left[label] = left.get(label, 0) + epochs
+        for trial in trials:
+            label, epochs = self.jobs[trial.config["job"]["folder"]]
+            last = trial.last_result or {}
+            counts[trial.status] = counts.get(trial.status, 0) + 1
+            here = epochs if trial.status == "TERMINATED" else min(int(last.get("epoch", 0)), epochs)
+            epochs_done += here
+            left[label] -= here if trial.status != "ERROR" else epochs
+            if "wall_s" in last:
+                seconds.setdefault(label, []).append(float(last["wall_s"]))
+        waiting = len(self.jobs) - counts["TERMINATED"] - counts["RUNNING"] - counts["ERROR"]
+        parts = [
+            f"{counts['TERMINATED']} of {len(self.jobs)} trials done",
+            f"{counts['RUNNING']} running",
+            f"{waiting} waiting",
+        ]
+        parts += [f"{counts['ERROR']} failed"] if counts["ERROR"] else []
+        parts += self._time_left(left, seconds, max(1, counts["RUNNING"]))
+        parts += self._best(trials)
+        return epochs_done, sum(epochs for _, epochs in self.jobs.values()), " · ".join(parts)
+
+    @staticmethod
+    def _time_left(
+        left: dict[str, int], seconds: dict[str, list[float]], at_once: int
+    ) -> list[str]:
+        """Epochs left of each label times its own seconds an epoch (the mean, where unknown)."""
+        if not seconds or not any(left.values()):
+            return []
+        mean = {label: sum(values) / len(values) for label, values in seconds.items()}
+        unknown = sum(mean.values()) / len(mean)
+        total = sum(epochs * mean.get(label, unknown) for label, epochs in left.items())
+        return [f"about {duration(total / at_once)} left"]
+
+    def _best(self, trials: list[Any]) -> list[str]:
+        for metric in METRICS:
+            found = [
+                (trial.last_result[metric], self.jobs[trial.config["job"]["folder"]][0])
+                for trial in trials
+                if trial.last_result and trial.last_result.get(metric) is not None
+            ]
+            if found:
+                value, label = max(found)
+                return [f"best {metric.removesuffix('_acc_pct')} {value:.1f} % ({label})"]
+        return []

@@ -1,0 +1,79 @@
+"""A whole sweep: search every run, then train the derived cells from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray import tune
+
+from drnas_ray.config import RetrainConfig
+from drnas_ray.data.catalog import prepare
+from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
+from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
+
+# Any cell of the space will do to see whether a recipe is right before anything runs.
+_ANY_CELL = {"nb201": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}
+
+
+@dataclass(frozen=True)
+class Trainables:
+    """The two kinds of trial, handed in by the command line: sweeps import none."""
+
+    search: type[tune.Trainable]
+    retrain: type[tune.Trainable]
+
+
+def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
+    """All runs of the sweep, its recipe tried on each. Raises UserError for the first wrong."""
+    runs = plan_runs(sweep)
+    if sweep.retrain is not None:
+        for run in runs:
+            retrain_of(sweep, run.config, _ANY_CELL[run.config.space])
+    return runs
+
+
+def run_sweep(
+    sweep: SweepConfig,
+    out: Path,
+    trainables: Trainables,
+    *,
+    data_root: Path | None = None,
+    address: str | None = None,
+    resume: bool = False,
+) -> None:
+    """Run it into `out`, or go on with what is there.
+
+    Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
+    """
+    runs = checked_plan(sweep)
+    check_folder(out, runs, resume=resume)
+    for settings in dict.fromkeys(run.config.data for run in runs):
+        prepare(settings, data_root)
+    how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
+    with cluster(address):
+        trial_resources(how.resources)  # refuses what the cluster can't hold
+        make_folder(out, sweep, runs)
+        jobs = [
+            TrialJob(r.run_id, r.folder, r.label, r.epochs, r.config.model_dump(mode="json"))
+            for r in runs
+        ]
+        records = run_jobs(jobs, trainables.search, out / "search", how)
+        finished = {
+            str(record["run_id"]): str(record["genotype"])
+            for record in records
+            if record.get("status") == "done"
+        }
+        retrains = plan_retrains(sweep, finished, runs)
+        if not retrains:
+            return
+        for folder, keys in note_retrains(out, retrains).items():
+            jobs = [_retrain_job(key, retrains[key][0]) for key in keys]
+            run_jobs(jobs, trainables.retrain, out / folder, how)
+
+
+def _retrain_job(key: str, config: RetrainConfig) -> TrialJob:
+    folder = f"{config.data.name}-s{config.seed}-{key}"
+    return TrialJob(key, folder, "retrain", config.epochs, config.model_dump(mode="json"))

@@ -1,0 +1,144 @@
+"""Many jobs of one kind through Ray Tune: one trial each, resumed where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from drnas_ray.errors import UserError
+from drnas_ray.sweeps.live import LiveView
+from drnas_ray.sweeps.spec import Resources
+
+# The driver's snapshot decides where a resumed trial goes on; it is forced whenever a trial has
+# made this many checkpoints, and older ones are deleted.
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One trial: its id, a folder name, a label for people, how many steps, its settings."""
+
+    id: str
+    folder: str
+    label: str
+    epochs: int
+    settings: Mapping[str, Any]
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Ray for the time of a sweep: the cluster at `address`, or one of this machine's own.
+
+    Raises UserError where no cluster answers at the address.
+    """
+    # Tune says on its own, at length, what the live view shows in a line.
+    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def trial_resources(wanted: Resources) -> dict[str, float]:
+    """What a trial asks Ray for: its GPU share only where there are GPUs.
+
+    Raises UserError where no node could ever hold one trial.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = max((node.get("GPU", 0) for node in nodes), default=0)
+    asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if gpus and wanted.gpu else {})
+    fits = any(
+        node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
+        for node in nodes
+    )
+    if not fits:
+        has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes)
+        raise UserError(
+            f"a trial asks for {asked}, which no node of the cluster has ({has}): lower resources"
+        )
+    return asked
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """What decides how trials run, and never what comes out of them."""
+
+    resources: Resources = Resources()
+    max_concurrent: int | None = None
+    max_failures: int = 3
+    data_root: Path | None = None
+
+
+def run_jobs(
+    jobs: list[TrialJob], trainable: type[tune.Trainable], folder: Path, how: HowToRun
+) -> list[dict[str, Any]]:
+    """Run all jobs to their end under `folder`; the last record of each trial that reported.
+
+    Called again with the same jobs it goes on: finished trials are not run again, unfinished and
+    failed ones start from their newest checkpoint in the last snapshot.
+    """
+    folder = folder.resolve()  # Tune takes a relative path for a URI
+    prepared = tune.with_resources(trainable, trial_resources(how.resources))
+    if tune.Tuner.can_restore(str(folder)):
+        tuner = tune.Tuner.restore(
+            str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
+        )
+    else:
+        tuner = _new_tuner(jobs, prepared, str(trainable.id_key), folder, how)  # type: ignore[attr-defined]
+    results = tuner.fit()
+    return [dict(result.metrics) for result in results if result.metrics]
+
+
+def _new_tuner(
+    jobs: list[TrialJob], trainable: Any, id_key: str, folder: Path, how: HowToRun
+) -> tune.Tuner:
+    entries = [
+        {id_key: job.id, "folder": job.folder, "settings": dict(job.settings)} for job in jobs
+    ]
+    return tune.Tuner(
+        trainable,
+        param_space={
+            "job": tune.grid_search(entries),
+            "threads": how.resources.threads,
+            "data_root": None if how.data_root is None else str(how.data_root.resolve()),
+        },
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=how.max_concurrent,
+            reuse_actors=True,
+            trial_name_creator=_folder_of,
+            trial_dirname_creator=_folder_of,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            callbacks=[LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs})],
+            failure_config=tune.FailureConfig(max_failures=how.max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=1, num_to_keep=CHECKPOINTS_KEPT
+            ),
+            verbose=0,
+        ),
+    )
+
+
+def _folder_of(trial: Any) -> str:
+    return str(trial.config["job"]["folder"])
