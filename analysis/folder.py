@@ -131,5 +131,7 @@ def trial_folders(results: Path, kind: str, key: str) -> tuple[dict[str, list[Pa
             params = json.loads(path.read_text(encoding="utf-8"))
             found.setdefault(str(params["job"][key]), []).append(folder)
         except (OSError, ValueError, KeyError, TypeError):
-            warnings.append(f"{folder.parent.name}/{folder.name}: no {key} in its params.json: left out")
+            warnings.append(
+                f"{folder.parent.name}/{folder.name}: no {key} in its params.json: left out"
+            )
     return found, warnings

@@ -61,7 +61,9 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            err.print(f"[red]error:[/red] {_escaped(' '.join(str(error).split()))}", highlight=False)
+            err.print(
+                f"[red]error:[/red] {_escaped(' '.join(str(error).split()))}", highlight=False
+            )
             raise typer.Exit(2) from None
 
     return wrapped
@@ -82,7 +84,7 @@ def demo(
     Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
     cells and prints the table. Called again, it goes on where it stopped.
     """
-    from drnas_ray.sweeps.spec import load_sweep  # noqa: PLC0415
+    from drnas_ray.sweeps.spec import load_sweep
 
     sweep = load_sweep("demo", seeds=seeds)
     _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
@@ -101,11 +103,15 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list, run nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep's folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and list, run nothing.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this sweep's folder.")
+    ] = False,
 ) -> None:
     """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
-    from drnas_ray.sweeps.spec import load_sweep  # noqa: PLC0415
+    from drnas_ray.sweeps.spec import load_sweep
 
     planned = load_sweep(source, sets or (), seeds)
     if dry_run:
@@ -116,7 +122,7 @@ def sweep(
 
 
 def _list(planned: Any) -> None:
-    from drnas_ray.sweeps.sweep import checked_plan  # noqa: PLC0415
+    from drnas_ray.sweeps.sweep import checked_plan
 
     runs = checked_plan(planned)
     for run in runs:
@@ -138,9 +144,9 @@ def _sweep(
     address: str | None = None,
     resume: bool = False,
 ) -> None:
-    from drnas_ray.sweeps.sweep import Trainables, run_sweep  # noqa: PLC0415
-    from trainables.retrain import RetrainTrial  # noqa: PLC0415
-    from trainables.search import SearchTrial  # noqa: PLC0415
+    from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.retrain import RetrainTrial
+    from trainables.search import SearchTrial
 
     run_sweep(
         planned,
@@ -155,9 +161,9 @@ def _sweep(
 
 def _wrap_up(folder: Path) -> None:
     """Export, draw, tabulate, and say where everything lies."""
-    from analysis.collect import export  # noqa: PLC0415
-    from analysis.draw import draw_all  # noqa: PLC0415
-    from analysis.tables import table, to_csv, to_markdown, to_rich  # noqa: PLC0415
+    from analysis.collect import export
+    from analysis.draw import draw_all
+    from analysis.tables import table, to_csv, to_markdown, to_rich
 
     exported = export(folder)
     for warning in exported.warnings:
@@ -175,7 +181,7 @@ def _wrap_up(folder: Path) -> None:
 
 
 def _runs(folder: Path) -> Any:
-    from analysis.collect import read_runs  # noqa: PLC0415
+    from analysis.collect import read_runs
 
     return read_runs(folder)
 
@@ -195,10 +201,10 @@ def search(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run's folder.")] = False,
 ) -> None:
     """One search in this process, without Ray. Its folder is like a sweep's."""
-    from drnas_ray.door import validated  # noqa: PLC0415
-    from drnas_ray.config import merged  # noqa: PLC0415
-    from drnas_ray.sweeps.local import run_search  # noqa: PLC0415
-    from drnas_ray.sweeps.spec import SweepConfig, settings_of  # noqa: PLC0415
+    from drnas_ray.config import merged
+    from drnas_ray.door import validated
+    from drnas_ray.sweeps.local import run_search
+    from drnas_ray.sweeps.spec import SweepConfig, settings_of
 
     name = f"{method}-{dataset}-s{seed}"
     base = {
@@ -210,9 +216,7 @@ def search(
     }
     planned = validated(SweepConfig, merged(base, settings_of(sets or ())))
     folder = out_dir or Path("results") / name
-    record = run_search(
-        planned, folder, data_root=data_root, resume=resume, report=_report_epoch
-    )
+    record = run_search(planned, folder, data_root=data_root, resume=resume, report=_report_epoch)
     out.print(f"{record['status']}: {record['genotype']}", highlight=False)
     out.print(f"record: {folder}; `drnas export {folder}` makes Parquet of it", highlight=False)
 
@@ -237,7 +241,7 @@ def export(
     ] = None,
 ) -> None:
     """Write runs.parquet, epochs.parquet and retrains.parquet, also of an unfinished sweep."""
-    from analysis.collect import export as export_folder  # noqa: PLC0415
+    from analysis.collect import export as export_folder
 
     exported = export_folder(results, out_dir)
     for warning in exported.warnings:
@@ -254,9 +258,9 @@ def table(
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
 ) -> None:
     """Mean ± std (n) a method and data set: retrained test accuracy, or benchmark figures."""
-    from analysis import tables  # noqa: PLC0415
-    from analysis.benchmark import BenchmarkTable  # noqa: PLC0415
-    from analysis.collect import collect  # noqa: PLC0415
+    from analysis import tables
+    from analysis.benchmark import BenchmarkTable
+    from analysis.collect import collect
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     # From the trials' own files, so that an unfinished sweep shows what is there now.
@@ -276,12 +280,10 @@ def table(
 @one_line_errors
 def presets() -> None:
     """List the sweeps that come with the package; `drnas sweep NAME` runs one."""
-    from drnas_ray.sweeps.spec import presets as known  # noqa: PLC0415
+    from drnas_ray.sweeps.spec import presets as known
 
     for name, text in known().items():
-        about = " ".join(
-            line.lstrip("# ") for line in text.splitlines() if line.startswith("#")
-        )
+        about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
         out.print(f"[bold]{name}[/bold]  {_escaped(about)}", highlight=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from drnas_ray.blackbox import BLACKBOX
+from drnas_ray.blackbox.base import BlackBox
 from drnas_ray.config import (
     BlackBoxConfig,
     MethodSettings,
@@ -21,6 +22,7 @@ from drnas_ray.config import (
 from drnas_ray.data.catalog import check_data
 from drnas_ray.errors import UserError, unknown_name
 from drnas_ray.methods import METHODS
+from drnas_ray.methods.base import Method
 from drnas_ray.spaces import space_named
 
 S = TypeVar("S", bound=BaseModel)
@@ -31,7 +33,7 @@ def method_settings(raw: object) -> MethodSettings:
     given: Mapping[str, Any]
     given = raw if isinstance(raw, Mapping) else {"name": raw}
     name = given.get("name")
-    table = {**METHODS, **BLACKBOX}
+    table: dict[str, type[Method] | type[BlackBox]] = {**METHODS, **BLACKBOX}
     if not isinstance(name, str) or name not in table:
         raise unknown_name("method", name, table)
     return validated(table[name].settings_type, given, "method")

@@ -50,7 +50,7 @@ class RunView(Protocol):
         """The loss with other weights in place; running statistics stay as they are."""
 
     def stepped(self, gradients: Weights) -> tuple[Weights, float]:
-        """The weights that SGD would step to (no clipping), and the factor on each gradient in it."""
+        """Where SGD would step to, unclipped, and the factor on each gradient in it."""
 
 
 class Alpha(nn.Module):
@@ -111,7 +111,7 @@ class Method(ABC):
         """One step of the supernet's weights under a fresh sample."""
         run.step_weights(self.sample(run), train)
 
-    def end_epoch(self, run: RunView) -> None:
+    def end_epoch(self, run: RunView) -> None:  # noqa: B027  (a hook, not a duty)
         """After the last step of each epoch, before validation; for controllers and pruning."""
 
     @abstractmethod

@@ -112,4 +112,5 @@ class DrNAS(Method):
             beta = torch.where(run.active.to(beta.device), beta, 1.0)
         if self.settings.penalty == "kl":
             return self.settings.penalty_scale * kl_to_uniform(beta)
-        return self.settings.penalty_scale * torch.linalg.vector_norm(beta - 1)
+        distance: Tensor = torch.linalg.vector_norm(beta - 1)
+        return self.settings.penalty_scale * distance

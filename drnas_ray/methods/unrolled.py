@@ -16,6 +16,7 @@ def unrolled_gradient(
     weights: Weights,
     arch: list[Tensor],
     stepped: Callable[[Weights], tuple[Weights, float]],
+    *,
     radius: float = 0.01,
 ) -> tuple[Tensor, ...]:
     """d L_val(w - xi * dL_train/dw) / d alpha, one tensor for each of `arch`.
@@ -38,7 +39,9 @@ def unrolled_gradient(
     width = radius / norm
     sides = []
     for sign in (1.0, -1.0):
-        moved = {n: w + sign * width * t for n, w, t in zip(names, weights.values(), v, strict=True)}
+        moved = {
+            n: w + sign * width * t for n, w, t in zip(names, weights.values(), v, strict=True)
+        }
         moved = {n: w.detach() for n, w in moved.items()}
         sides.append(torch.autograd.grad(train_loss(moved), arch))
     return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.spaces.nb201 import EDGES, OPS, NB201
+from drnas_ray.spaces.nb201 import EDGES, NB201, OPS
 from drnas_ray.supernets.blocks import ReLUConvBN, Skeleton, fast_average_pool
 
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}

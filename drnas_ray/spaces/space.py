@@ -38,7 +38,7 @@ class Space(ABC):
 
     @abstractmethod
     def check(self, genotype: str) -> str:
-        """The genotype itself. Raises UserError, naming what is wrong, if it is none of this space."""
+        """The genotype itself. Raises UserError, naming what is wrong, if it is none."""
 
     @abstractmethod
     def canonical(self, genotype: str) -> str:

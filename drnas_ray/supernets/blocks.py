@@ -52,7 +52,7 @@ class _BoxSum(torch.autograd.Function):
 
 
 def _box_sum(x: Tensor) -> Tensor:
-    out: Tensor = _BoxSum.apply(x)  # type: ignore[no-untyped-call]
+    out: Tensor = _BoxSum.apply(x)
     return out
 
 
@@ -82,8 +82,8 @@ class ReductionBlock(nn.Module):
         y = self.bn_b(self.conv_b(torch.relu(y)))
         # ceil_mode only matters for odd sizes, where the strided convolution rounds up too; the
         # benchmark's own images have even sides.
-        short: Tensor = self.shortcut(F.avg_pool2d(x, 2, stride=2, ceil_mode=True))
-        return short + y
+        out: Tensor = y + self.shortcut(F.avg_pool2d(x, 2, stride=2, ceil_mode=True))
+        return out
 
 
 class Skeleton(nn.Module):

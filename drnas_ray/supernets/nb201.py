@@ -162,7 +162,7 @@ class _Stacked(nn.Module):
         edges = self.conv3.out_channels // self.width
         x = torch.relu(x)
         parts = [
-            nn.functional.conv2d(x, self._rows(conv.weight, on), padding=conv.padding)  # type: ignore[arg-type]
+            nn.functional.conv2d(x, self._rows(conv.weight, on), padding=conv.padding)
             for conv, on in ((self.conv3, on3), (self.conv1, on1))
             if on
         ]
@@ -211,9 +211,9 @@ class FusedCell(_Cell):
             stacked = self.sources[node](x, on3, on1, weight).split(self.width, 1)
             for k, piece in zip(on3 + on1, stacked, strict=True):
                 _add(sums, EDGES[LEAVING[node][k]][0], piece)
-        for op, value in ((SKIP, lambda: x), (POOL, lambda: fast_average_pool(x))):
+        for op in (SKIP, POOL):
             on = plan.running(node, op)
-            shared = value() if on else x
+            shared = fast_average_pool(x) if op == POOL and on else x
             for k in on:
                 edge = LEAVING[node][k]
                 _add(sums, EDGES[edge][0], plan.weights[edge, op] * shared)
@@ -223,7 +223,7 @@ class NB201Supernet(Skeleton):
     """All 15,625 cells in one network, for any C, N, classes, input channels and partial K."""
 
     def __init__(self, settings: SupernetSettings, *, in_channels: int, classes: int) -> None:
-        kind: Callable[[int, int], nn.Module] = FusedCell if settings.fused else PlainCell
+        kind: Callable[..., nn.Module] = FusedCell if settings.fused else PlainCell
         super().__init__(
             bind(kind, partial=settings.partial),
             channels=settings.channels,

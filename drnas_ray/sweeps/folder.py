@@ -1,9 +1,9 @@
 """A sweep's results folder: what was planned is written down before anything runs.
 
-    sweep.json              the sweep, its runs, versions, commit
-    search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
-    retrain.json            which cells are trained from scratch, and for which runs
-    *.parquet, table.*      what `drnas export` and `drnas table` make of them
+sweep.json              the sweep, its runs, versions, commit
+search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+retrain.json            which cells are trained from scratch, and for which runs
+*.parquet, table.*      what `drnas export` and `drnas table` make of them
 """
 
 from __future__ import annotations

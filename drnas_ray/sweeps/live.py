@@ -88,7 +88,9 @@ class LiveView(tune.Callback):
             label, epochs = self.jobs[trial.config["job"]["folder"]]
             last = trial.last_result or {}
             counts[trial.status] = counts.get(trial.status, 0) + 1
-            here = epochs if trial.status == "TERMINATED" else min(int(last.get("epoch", 0)), epochs)
+            here = (
+                epochs if trial.status == "TERMINATED" else min(int(last.get("epoch", 0)), epochs)
+            )
             epochs_done += here
             left[label] -= here if trial.status != "ERROR" else epochs
             if "wall_s" in last:

@@ -142,7 +142,9 @@ def _check_keys(sweep: SweepConfig, methods: list[MethodSettings]) -> None:
             raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f": did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+            hint = (
+                f": did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+            )
             raise UserError(f"{where} unknown setting '{key}'{hint}")
 
 

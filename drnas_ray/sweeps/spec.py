@@ -41,8 +41,8 @@ class SweepConfig(Settings):
     methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     datasets: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     seeds: tuple[int, ...]
-    config: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
+    config: dict[str, Any] = Field({})
+    grid: dict[str, list[Any]] = Field({})
     retrain: dict[str, Any] | None = None
     resources: Resources = Resources()
     max_concurrent: int | None = Field(None, ge=1)

@@ -82,10 +82,10 @@ def trial_resources(wanted: Resources) -> dict[str, float]:
 class HowToRun:
     """What decides how trials run, and never what comes out of them."""
 
-    resources: Resources = Resources()
-    max_concurrent: int | None = None
-    max_failures: int = 3
-    data_root: Path | None = None
+    resources: Resources
+    max_concurrent: int | None
+    max_failures: int
+    data_root: Path | None
 
 
 def run_jobs(
@@ -105,7 +105,8 @@ def run_jobs(
     else:
         tuner = _new_tuner(jobs, prepared, str(trainable.id_key), folder, how)  # type: ignore[attr-defined]
     results = tuner.fit()
-    return [dict(result.metrics) for result in results if result.metrics]
+    every = (results[index] for index in range(len(results)))
+    return [dict(result.metrics) for result in every if result.metrics]
 
 
 def _new_tuner(
@@ -130,7 +131,9 @@ def _new_tuner(
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(folder.parent),
-            callbacks=[LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs})],
+            callbacks=[
+                LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs})
+            ],
             failure_config=tune.FailureConfig(max_failures=how.max_failures),
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=1, num_to_keep=CHECKPOINTS_KEPT
