@@ -177,7 +177,6 @@ def _wrap_up(folder: Path) -> None:
     out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
     out.print(f"table     {folder / 'table.md'}  {folder / 'table.csv'}", highlight=False)
     out.print(f"pictures  {folder / 'cells'} ({len(pictures)} files)", highlight=False)
-    out.print(f"TensorBoard: tensorboard --logdir {folder}", highlight=False)
 
 
 def _runs(folder: Path) -> Any:

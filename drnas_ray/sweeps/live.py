@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 # On a terminal the view is redrawn in place; elsewhere a line now and then must do.
 REDRAW_S = 0.5
 LINE_S = 15.0
-METRICS = ("test_acc_pct", "val_mean_acc_pct")
 
 
 def duration(seconds: float) -> str:
@@ -40,7 +39,7 @@ class LiveView(tune.Callback):
     def _forget(self) -> None:
         self._live: Live | None = None
         self._shown_at = 0.0
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, soft_wrap=True)
         self._bar = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("epochs · {task.fields[text]}"), console=self._console,
@@ -119,13 +118,10 @@ class LiveView(tune.Callback):
         return [f"about {duration(total / at_once)} left"]
 
     def _best(self, trials: list[Any]) -> list[str]:
-        for metric in METRICS:
-            found = [
-                (trial.last_result[metric], self.jobs[trial.config["job"]["folder"]][0])
-                for trial in trials
-                if trial.last_result and trial.last_result.get(metric) is not None
-            ]
-            if found:
-                value, label = max(found)
-                return [f"best {metric.removesuffix('_acc_pct')} {value:.1f} % ({label})"]
-        return []
+        """The best supernet so far; test figures are for the table, not for watching."""
+        found = [
+            (trial.last_result["val_mean_acc_pct"], self.jobs[trial.config["job"]["folder"]][0])
+            for trial in trials
+            if trial.last_result and trial.last_result.get("val_mean_acc_pct") is not None
+        ]
+        return [f"best val {max(found)[0]:.1f} % ({max(found)[1]})"] if found else []

@@ -39,7 +39,9 @@ def cluster(address: str | None) -> Iterator[None]:
 
     Raises UserError where no cluster answers at the address.
     """
-    # Tune says on its own, at length, what the live view shows in a line.
+    # Tune says on its own, at length, what the live view shows in a line; with the older output
+    # it can be told not to.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
