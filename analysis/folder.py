@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from drnas_ray.config import DataSettings
 from drnas_ray.errors import UserError
 
 
@@ -42,16 +43,12 @@ class SweepFile(_File):
     runs: tuple[RunEntry, ...]
 
 
-class _DataName(_File):
-    name: str
-
-
 class _Recipe(_File):
     """What we read of a RetrainConfig."""
 
     genotype: str
     space: str = "nb201"
-    data: _DataName
+    data: DataSettings
     seed: int
     epochs: int = Field(ge=1)
 

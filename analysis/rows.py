@@ -62,7 +62,7 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
         "retrain_id": job.retrain_id,
         "genotype": recipe.genotype,
         "space": recipe.space,
-        "dataset": recipe.data.name,
+        "dataset": recipe.data.label,
         "seed": recipe.seed,
         "config": _json_text(job.config),
         "run_ids": list(job.run_ids),

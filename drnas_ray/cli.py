@@ -128,11 +128,13 @@ def _list(planned: Any) -> None:
     for run in runs:
         varied = "".join(f" {key}={value}" for key, value in run.variant.items())
         out.print(
-            f"{run.run_id} {run.label}{varied} · {run.config.data.name} · seed {run.config.seed} · "
+            f"{run.run_id} {run.label}{varied} · {run.config.data.label} · seed {run.config.seed} · "
             f"{run.epochs} epochs",
             highlight=False,
         )
-    retrained = "their cells are trained from scratch" if planned.retrain else "no retraining"
+    retrained = (
+        "their cells are trained from scratch" if planned.retrain is not None else "no retraining"
+    )
     out.print(f"{len(runs)} runs, {retrained}; nothing was run", highlight=False)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
@@ -66,6 +67,14 @@ class DataSettings(Settings):
     flip: bool | None = None
     cutout: int = Field(0, ge=0)
     """Side in pixels of the square that Cutout (DeVries & Taylor 2017) blanks; 0 turns it off."""
+
+    @property
+    def label(self) -> str:
+        """How tables name the data set: with its folder or file, and what is not as usual."""
+        given = self.model_dump(exclude={"name", "path"}, exclude_defaults=True)
+        extra = ", ".join(f"{key}={value}" for key, value in given.items())
+        where = "" if self.path is None else f":{PurePath(self.path).name}"
+        return f"{self.name}{where}" + (f" ({extra})" if extra else "")
 
 
 class SupernetSettings(Settings):

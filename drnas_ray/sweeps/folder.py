@@ -90,7 +90,7 @@ def manifest(sweep: SweepConfig, runs: list[PlannedRun]) -> dict[str, Any]:
                 "label": run.label,
                 "method": run.config.method.name,
                 "space": run.config.space,
-                "dataset": run.config.data.name,
+                "dataset": run.config.data.label,
                 "seed": run.config.seed,
                 "epochs": run.epochs,
                 "variant": run.variant,

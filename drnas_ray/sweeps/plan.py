@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from drnas_ray.config import (
     BlackBoxConfig,
+    DataSettings,
     MethodSettings,
     RetrainConfig,
     RunSettings,
@@ -56,6 +57,7 @@ def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
     methods = [_method(entry) for entry in sweep.methods]
     _check_keys(sweep, [settings for settings, _, _ in methods])
     runs: dict[str, PlannedRun] = {}
+    labels: dict[str, DataSettings] = {}
     for (settings, label, own), dataset in product(methods, sweep.datasets):
         axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(settings)}
         data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
@@ -69,6 +71,11 @@ def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
                 raw = merged(raw, nested(key, value))
             run = PlannedRun(label or "", variant, run_config(raw))
             run = PlannedRun(label or run.config.method.label, variant, run.config)
+            if labels.setdefault(run.config.data.label, run.config.data) != run.config.data:
+                raise UserError(
+                    f"two data sets would both be '{run.config.data.label}' in the table: give "
+                    "their folders or files different names"
+                )
             if run.run_id in runs:
                 raise UserError(f"{run.folder} is planned twice: list each method and value once")
             runs[run.run_id] = run
