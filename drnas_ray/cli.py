@@ -65,6 +65,9 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
                 f"[red]error:[/red] {_escaped(' '.join(str(error).split()))}", highlight=False
             )
             raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            err.print("stopped; what was done is kept: go on with --resume", highlight=False)
+            raise typer.Exit(130) from None
 
     return wrapped
 
@@ -127,11 +130,8 @@ def _list(planned: Any) -> None:
     runs = checked_plan(planned)
     for run in runs:
         varied = "".join(f" {key}={value}" for key, value in run.variant.items())
-        out.print(
-            f"{run.run_id} {run.label}{varied} · {run.config.data.label} · seed {run.config.seed} · "
-            f"{run.epochs} epochs",
-            highlight=False,
-        )
+        where = f"{run.config.data.label} · seed {run.config.seed} · {run.epochs} epochs"
+        out.print(f"{run.run_id} {run.label}{varied} · {where}", highlight=False)
     retrained = (
         "their cells are trained from scratch" if planned.retrain is not None else "no retraining"
     )
@@ -179,6 +179,23 @@ def _wrap_up(folder: Path) -> None:
     out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
     out.print(f"table     {folder / 'table.md'}  {folder / 'table.csv'}", highlight=False)
     out.print(f"pictures  {folder / 'cells'} ({len(pictures)} files)", highlight=False)
+    _say_unfinished(runs)
+
+
+def _say_unfinished(runs: Any) -> None:
+    """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
+    failed = runs[~runs["status"].isin(["done", "diverged"])]
+    if len(failed):
+        counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
+        why = next(
+            (text for text in failed["error"] if isinstance(text, str)), "no error was noted"
+        )
+        err.print(
+            f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: "
+            f"{_escaped(why)}): --resume tries them again",
+            highlight=False,
+        )
+        raise typer.Exit(1)
 
 
 def _runs(folder: Path) -> Any:

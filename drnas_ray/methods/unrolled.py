@@ -27,11 +27,13 @@ def unrolled_gradient(
     """
     names = list(weights)
     here = [w.detach().requires_grad_() for w in weights.values()]
-    gradients = torch.autograd.grad(train_loss(dict(zip(names, here, strict=True))), here)
+    loss = train_loss(dict(zip(names, here, strict=True)))
+    # A pruned operation has no part in the loss: its gradient is made 0.
+    gradients = torch.autograd.grad(loss, here, materialize_grads=True)
     ahead, xi = stepped(dict(zip(names, gradients, strict=True)))
     there = [ahead[name].detach().requires_grad_() for name in names]
     loss = val_loss(dict(zip(names, there, strict=True)))
-    both = torch.autograd.grad(loss, arch + there)
+    both = torch.autograd.grad(loss, arch + there, materialize_grads=True)
     direct, v = both[: len(arch)], both[len(arch) :]
 
     # No `.item()`: the width stays on the device. A vanishing v makes the term vanish as well.

@@ -10,7 +10,10 @@ import torch
 
 def pick_device() -> torch.device:
     """The first GPU this process may see (Ray hides the others), else the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.deterministic = True  # the same seed should give the same search
+    return torch.device("cuda", 0)
 
 
 def device_name(device: torch.device) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drnas_ray.data.catalog import prepare
+from drnas_ray.errors import UserError
 from drnas_ray.search import checkpoint
 from drnas_ray.search.device import device_name, pick_device, use_threads
 from drnas_ray.search.job import start
@@ -28,7 +29,10 @@ def run_search(
 
     Returns the last record. Raises UserError for anything wrong, before the search starts.
     """
-    (run,) = runs = plan_runs(sweep)
+    runs = plan_runs(sweep)
+    if len(runs) != 1:
+        raise UserError(f"these settings make {len(runs)} runs, and a search is one: use a sweep")
+    run = runs[0]
     check_folder(out, runs, resume=resume)
     prepare(run.config.data, data_root)
     make_folder(out, sweep, runs)

@@ -42,6 +42,8 @@ def cluster(address: str | None) -> Iterator[None]:
     # Tune says on its own, at length, what the live view shows in a line; with the older output
     # it can be told not to.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # Its own handler of Ctrl-C lets `fit` return as if all were done.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
