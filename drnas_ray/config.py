@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from drnas_ray.errors import UserError
 
@@ -68,12 +68,18 @@ class DataSettings(Settings):
     cutout: int = Field(0, ge=0)
     """Side in pixels of the square that Cutout (DeVries & Taylor 2017) blanks; 0 turns it off."""
 
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # Trials run in other folders than the command that started them.
+        return None if path is None else str(Path(path).expanduser().absolute())
+
     @property
     def label(self) -> str:
         """How tables name the data set: with its folder or file, and what is not as usual."""
         given = self.model_dump(exclude={"name", "path"}, exclude_defaults=True)
         extra = ", ".join(f"{key}={value}" for key, value in given.items())
-        where = "" if self.path is None else f":{PurePath(self.path).name}"
+        where = "" if self.path is None else f":{Path(self.path).name}"
         return f"{self.name}{where}" + (f" ({extra})" if extra else "")
 
 

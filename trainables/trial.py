@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,29 +38,37 @@ class JobTrial(tune.Trainable):
         root = config["data_root"]
         self.device = pick_device()
         self.job = start(self.settings, None if root is None else Path(root), self.device)
+        self.record: dict[str, Any] = {"status": "running"}
 
     def step(self) -> dict[str, Any]:
-        """One epoch; its record, with what it ran on."""
-        record = self.job.step()
-        return {
-            **record,
-            self.id_key: self.config["job"][self.id_key],
-            "device": device_name(self.device),
-            "threads": self.config["threads"],
-            "done": record["status"] != "running",
-        }
+        """One epoch; its record, with what it ran on.
+
+        A trial restored after its last epoch, killed before Tune noted the end, says it again.
+        """
+        if self.record["status"] == "running":
+            self.record = {
+                **self.job.step(),
+                self.id_key: self.config["job"][self.id_key],
+                "device": device_name(self.device),
+                "threads": self.config["threads"],
+            }
+        return {**self.record, "done": self.record["status"] != "running"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The whole job in one file, complete or absent."""
-        checkpoint.save(self.job.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
+        """The whole job and its last record in one file, complete or absent."""
+        state = {**self.job.state_dict(), "record": json.dumps(self.record)}
+        checkpoint.save(state, Path(checkpoint_dir) / CHECKPOINT_FILE)
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from the folder that `save_checkpoint` filled."""
-        self.restore_from(Path(checkpoint) / CHECKPOINT_FILE)
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
+        """Go on from the folder that `save_checkpoint` filled.
 
-    def restore_from(self, path: Path) -> None:
-        """Put the job back. Raises UserError for a damaged file or another run's."""
-        self.job.load_state_dict(checkpoint.load(path, self.settings.canonical_json()))
+        Raises UserError for a damaged file or another run's.
+        """
+        state = checkpoint.load(
+            Path(checkpoint_dir) / CHECKPOINT_FILE, self.settings.canonical_json()
+        )
+        self.job.load_state_dict(state)
+        self.record = json.loads(state["record"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Serve the next trial in the same process: everything is built anew from its config.

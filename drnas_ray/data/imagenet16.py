@@ -116,7 +116,7 @@ def _other(path: Path, reason: BaseException | str) -> UserError:
 
 
 def _plain_dtype(code: str, align: object = False, copy: object = True) -> np.dtype[Any]:
-    """A dtype of numbers. Python 2 pickles give align and copy as 0 or 1, which numpy deprecates.
+    """A dtype of numbers. Python 2 pickles give align and copy as 0 or 1, not as bool.
 
     Refuses objects and records, whose arrays run more code when they are filled. Always a copy:
     the pickle sets the dtype's state next, which must not reach numpy's own.

@@ -107,8 +107,9 @@ def _torchvision(name: str, root: Path, part: Part, download: bool) -> Any:
 
     source = SOURCES[name]
     with warnings.catch_warnings():
-        # CIFAR's own pickles date from Python 2 and give numpy an int where it now wants a bool.
-        warnings.filterwarnings("ignore", "dtype.. ?: align", VisibleDeprecationWarning)
+        # CIFAR's own pickles date from Python 2 and give numpy's dtype 0 or 1 where it wants a
+        # bool; numpy 2.4.6 lets that pass in pickles, other versions may warn the user of it.
+        warnings.filterwarnings("ignore", r"dtype\(\): align", VisibleDeprecationWarning)
         return getattr(datasets, source.torchvision_class)(
             str(root), download=download, **source.parts[part]
         )

@@ -105,7 +105,9 @@ class Method(ABC):
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
         """First order: the gradient of the validation loss at the weights as they are."""
         loss = run.loss(self.sample(run), val) + self.penalty(run)
-        run.step_arch(torch.autograd.grad(loss, list(run.arch.parameters())))
+        arch = list(run.arch.parameters())
+        # Unused where only `none` is left; the gradient is 0 then.
+        run.step_arch(torch.autograd.grad(loss, arch, allow_unused=True, materialize_grads=True))
 
     def weight_step(self, run: RunView, train: Batch) -> None:
         """One step of the supernet's weights under a fresh sample."""

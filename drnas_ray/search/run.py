@@ -123,7 +123,7 @@ class Run:
         ahead = {}
         for name, weight in self.net.named_parameters():
             direction = gradients[name] + group["weight_decay"] * weight.detach()
-            buffer = self.weight_optimizer.state[weight].get("momentum_buffer")
+            buffer = self.weight_optimizer.state.get(weight, {}).get("momentum_buffer")
             moved = direction if buffer is None else momentum * buffer + direction
             ahead[name] = weight.detach() - lr * (
                 direction + momentum * moved if group["nesterov"] else moved

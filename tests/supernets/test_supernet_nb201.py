@@ -154,7 +154,7 @@ def test_supernet_equals_the_reference(fused, k, mask, scaled, train):
 
     close(logits, expected, 1e-9, "logits")
     close(ours[0][0], theirs[0], 1e-9, "gradient of theta")
-    assert ours[0].abs().max() > 1e-4  # the comparison isn't of zeros
+    assert ours[0].abs().max() > 1e-6  # the comparison isn't of zeros
     if active is not None:
         assert (ours[0][~active] == 0).all()
     for name, gradient in zip(leaves, theirs[1:], strict=False):
@@ -219,9 +219,7 @@ class Steps:
             unused_as_zero=True,
             **more,
         )
-        return reference.search_steps(
-            *self.start, self.alpha, self.train, self.val, mode, settings
-        )
+        return reference.search_steps(*self.start, self.alpha, self.train, self.val, mode, settings)
 
     def compare(self, history) -> None:
         last = history[-1]
@@ -463,9 +461,7 @@ def test_reduction_block_halves_rounding_up(side):
 
 
 def test_the_sample_leaves_no_trace():
-    net = NB201Supernet(
-        SupernetSettings(channels=4, cells=1), in_channels=1, classes=2
-    ).eval()
+    net = NB201Supernet(SupernetSettings(channels=4, cells=1), in_channels=1, classes=2).eval()
     x = torch.randn(2, 1, 6, 6, generator=gen(91))
     first = net(x, ArchSample(theta_of(1, torch.float32)))
     net(x, ArchSample(theta_of(2, torch.float32), random_mask(3)))
