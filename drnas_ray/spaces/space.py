@@ -42,7 +42,7 @@ class Space(ABC):
 
     @abstractmethod
     def canonical(self, genotype: str) -> str:
-        """One fixed genotype for all that compute the same function of the same operations."""
+        """One fixed genotype for each class of cells that the space counts as isomorphic."""
 
     @abstractmethod
     def random(self, rng: np.random.Generator) -> str:

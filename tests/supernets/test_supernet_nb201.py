@@ -233,8 +233,11 @@ class Steps:
 STEP_SETTINGS = {"lr": 0.05, "schedule": "step", "momentum": 0.9, "nesterov": False, "clip": 1.0}
 
 
-@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
-@pytest.mark.parametrize("over_arch", [False, True], ids=["clip-weights", "clip-over-arch"])
+@pytest.mark.parametrize(
+    ("over_arch", "fused"),
+    [(False, True), (True, True), (True, False)],
+    ids=["clip-weights", "clip-over-arch", "clip-over-arch-plain"],
+)
 def test_20_darts_steps_equal_the_reference(tiny_run, over_arch, fused):
     run = tiny_run(
         "darts",
