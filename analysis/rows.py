@@ -104,9 +104,15 @@ def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) ->
     }
 
 
+def _images(row: Row) -> tuple[str | None, str | None]:
+    """Name and path of a row's data set; augmentation may differ between search and retraining."""
+    data = json.loads(row["config"]).get("data", {})
+    return data.get("name"), data.get("path")
+
+
 def _same_cell(run: Row, job: Row) -> bool:
     """Whether the job trains this run's cell on this run's data set."""
-    if (run["space"], run["dataset"]) != (job["space"], job["dataset"]):
+    if run["space"] != job["space"] or _images(run) != _images(job):
         return False
     try:
         canonical = cell_columns(job["space"], job["genotype"]).get("canonical", job["genotype"])

@@ -90,7 +90,6 @@ EPOCHS = _schema(
         "entropy_nats": _REAL,
         "skip_count": _INT,
         "lr": _REAL,
-        "stage": _INT,
         "wall_s": _REAL,
         "data_s": _REAL,
         "arch_step_s": _REAL,

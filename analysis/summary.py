@@ -58,8 +58,12 @@ def _records(runs: pd.DataFrame) -> list[Record]:
 def _look_up(records: Sequence[Record], benchmark: BenchmarkTable) -> None:
     """Put the benchmark's figures into the records of done runs."""
     done = [record for record in records if record["status"] == "done" and record["genotype"]]
-    for dataset in dict.fromkeys(record["dataset"] for record in records):
-        here = [record for record in done if record["dataset"] == dataset]
+    names = {id(record): json.loads(record["config"])["data"]["name"] for record in records}
+    known = set(names.values()) & set(benchmark.datasets)
+    # None of the sweep's data sets: the wrong table, or the wrong sweep; `lookup` says so. A data
+    # set beside those known has no figures, and its cells of the table say that.
+    for dataset in sorted(known or set(names.values())):
+        here = [record for record in done if names[id(record)] == dataset]
         cells = [record["genotype"] for record in here]
         for metric, split in zip(BENCHMARK, ("valid", "test"), strict=True):
             values = benchmark.lookup(cells, dataset, split)

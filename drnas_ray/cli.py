@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -66,7 +66,10 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             )
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            err.print("stopped; what was done is kept: go on with --resume", highlight=False)
+            err.print(
+                "stopped; what was done is kept: run again, with --resume, to go on",
+                highlight=False,
+            )
             raise typer.Exit(130) from None
 
     return wrapped
@@ -168,8 +171,7 @@ def _wrap_up(folder: Path) -> None:
     from analysis.tables import table, to_csv, to_markdown, to_rich
 
     exported = export(folder)
-    for warning in exported.warnings:
-        err.print(f"note: {_escaped(warning)}", highlight=False)
+    _say(exported.warnings)
     runs = _runs(folder)
     result = table(runs)
     (folder / "table.md").write_text(to_markdown(result))
@@ -182,6 +184,11 @@ def _wrap_up(folder: Path) -> None:
     _say_unfinished(runs)
 
 
+def _say(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        err.print(f"note: {_escaped(warning)}", highlight=False)
+
+
 def _say_unfinished(runs: Any) -> None:
     """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
     failed = runs[~runs["status"].isin(["done", "diverged"])]
@@ -192,7 +199,7 @@ def _say_unfinished(runs: Any) -> None:
         )
         err.print(
             f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: "
-            f"{_escaped(why)}): --resume tries them again",
+            f"{_escaped(why)}); run again, with --resume, to try them again",
             highlight=False,
         )
         raise typer.Exit(1)
@@ -262,8 +269,7 @@ def export(
     from analysis.collect import export as export_folder
 
     exported = export_folder(results, out_dir)
-    for warning in exported.warnings:
-        err.print(f"note: {_escaped(warning)}", highlight=False)
+    _say(exported.warnings)
     for path in exported.paths:
         out.print(str(path), highlight=False)
 
@@ -282,7 +288,9 @@ def table(
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     # From the trials' own files, so that an unfinished sweep shows what is there now.
-    result = tables.table(collect(results).runs, known)
+    collected = collect(results)
+    _say(collected.warnings)
+    result = tables.table(collected.runs, known)
     if form is Format.text:
         out.print(tables.to_rich(result))
         return

@@ -1,7 +1,7 @@
 """Every shared setting of a run, as frozen pydantic models; a run's id is the hash of their JSON.
 
 A method's own settings are declared in the method's own file, as a subclass of `MethodSettings`;
-`drnas_ray.methods.door` turns names into them. Defaults are those of NAS-Bench-201 searches in the
+`drnas_ray.door` turns names into them. Defaults are those of NAS-Bench-201 searches in the
 DrNAS paper (Chen et al., ICLR 2021, arXiv:2006.10355); a method with other published defaults
 names them in `MethodSettings.shared_defaults`.
 """
@@ -12,17 +12,44 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from drnas_ray.errors import UserError
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""How much of a running mean is kept at each step."""
 
 
 class Settings(BaseModel):
     """A frozen group of settings that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_mistaken_type(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse yes/no and text where a number is meant; pydantic would convert them.
+
+        Text is let through for fractions: YAML 1.1 reads 3e-4 as text.
+        """
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise ValueError("give a number, not yes or no")
+        if isinstance(value, str) and int in kinds and not kinds & {str, float}:
+            raise ValueError("give a whole number, not text")
+        return value
 
     def canonical_json(self) -> str:
         """The settings as JSON with sorted keys: equal settings give equal text."""
@@ -63,7 +90,7 @@ class DataSettings(Settings):
     """Side in pixels to which a `folder` or `parquet` data set is brought; None: 32."""
     train_images: int | None = Field(None, ge=4)
     """Use only this many training images, drawn evenly per class with a fixed seed; None: all."""
-    crop_padding: int | None = Field(None, ge=0)
+    crop_padding: int | None = Field(None, ge=0, le=1024)
     flip: bool | None = None
     cutout: int = Field(0, ge=0)
     """Side in pixels of the square that Cutout (DeVries & Taylor 2017) blanks; 0 turns it off."""
@@ -72,7 +99,10 @@ class DataSettings(Settings):
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
         # Trials run in other folders than the command that started them.
-        return None if path is None else str(Path(path).expanduser().absolute())
+        try:
+            return None if path is None else str(Path(path).expanduser().absolute())
+        except RuntimeError as error:  # a ~name of nobody
+            raise ValueError(f"it can't be found: {error}") from error
 
     @property
     def label(self) -> str:
@@ -86,8 +116,8 @@ class DataSettings(Settings):
 class SupernetSettings(Settings):
     """Size of the NAS-Bench-201 supernet: stem width C, N cells a stage, partial channels 1/K."""
 
-    channels: int = Field(16, ge=1)
-    cells: int = Field(5, ge=1)
+    channels: int = Field(16, ge=1, le=4096)
+    cells: int = Field(5, ge=1, le=100)
     partial: int = Field(1, ge=1)
     fused: bool = True
     """Stack the convolutions that share an input; False runs the plain, readable cell."""
@@ -120,16 +150,20 @@ class WeightSettings(Settings):
     def _compatible(self) -> Self:
         if self.lr_min > self.lr:
             raise ValueError(f"lr_min={self.lr_min} is above lr={self.lr}: give lr_min <= lr")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov=true needs momentum above 0, got momentum=0")
+        _check_nesterov(self.nesterov, self.momentum)
         return self
+
+
+def _check_nesterov(nesterov: bool, momentum: float) -> None:
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov=true needs momentum above 0, got momentum=0")
 
 
 class ArchSettings(Settings):
     """Adam for the architecture parameter, on hold during the first `warmup_epochs`."""
 
     lr: float = Field(3e-4, gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Decay, Decay] = (0.5, 0.999)
     weight_decay: float | None = Field(None, ge=0)
     """None: the method's own (DrNAS's l2 penalty is this decay)."""
     warmup_epochs: int = Field(0, ge=0)
@@ -181,14 +215,19 @@ class RetrainConfig(Settings):
     space: str = "nb201"
     data: DataSettings = DataSettings()
     seed: int = Field(0, ge=0, lt=2**31)
-    channels: int = Field(16, ge=1)
-    cells: int = Field(5, ge=1)
+    channels: int = Field(16, ge=1, le=4096)
+    cells: int = Field(5, ge=1, le=100)
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(256, ge=2)
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _compatible(self) -> Self:
+        _check_nesterov(self.nesterov, self.momentum)
+        return self
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,10 @@ def _line(kind: type[BaseModel], error: ValidationError, where: str) -> str:
         return f"unknown setting '{name}': {hint}known here: {', '.join(known)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return f"{name}: {message}" if name else message
+        value = first["input"]
+        scalar = isinstance(value, str | int | float) and repr(value) not in message
+        shown = f"{name}={value!r}" if scalar else name
+        return f"{shown}: {message}" if name else message
     if first["type"] == "missing":
         return f"{name or where} is missing"
     return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}"

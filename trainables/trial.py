@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+import ray
+import torch
 from ray import tune
 
 from drnas_ray.config import Settings
-from drnas_ray.search import checkpoint
 from drnas_ray.search.device import device_name, pick_device, use_threads
-from drnas_ray.search.job import Job, start
+from drnas_ray.search.job import RecordedJob, start
 
 CHECKPOINT_FILE = "run.pt"
 
@@ -24,8 +24,6 @@ class JobTrial(tune.Trainable):
     """
 
     id_key: ClassVar[str]
-    job: Job
-    settings: Settings
 
     def parse(self, raw: dict[str, Any]) -> Settings:
         """Checked settings from the plain mapping. Raises UserError."""
@@ -34,47 +32,40 @@ class JobTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Build the job at epoch 0."""
         use_threads(config["threads"])
-        self.settings = self.parse(config["job"]["settings"])
+        # Ray does not hide GPUs from a trial that asked for none.
+        granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
+        device = pick_device() if granted else torch.device("cpu")
+        settings = self.parse(config["job"]["settings"])
         root = config["data_root"]
-        self.device = pick_device()
-        self.job = start(self.settings, None if root is None else Path(root), self.device)
-        self.record: dict[str, Any] = {"status": "running"}
+        facts = {
+            self.id_key: config["job"][self.id_key],
+            "device": device_name(device),
+            "threads": config["threads"],
+        }
+        job = start(settings, None if root is None else Path(root), device)
+        self.job = RecordedJob(settings, job, facts)
 
     def step(self) -> dict[str, Any]:
-        """One epoch; its record, with what it ran on.
+        """One epoch; its record.
 
         A trial restored after its last epoch, killed before Tune noted the end, says it again.
         """
-        if self.record["status"] == "running":
-            self.record = {
-                **self.job.step(),
-                self.id_key: self.config["job"][self.id_key],
-                "device": device_name(self.device),
-                "threads": self.config["threads"],
-            }
-        return {**self.record, "done": self.record["status"] != "running"}
+        return {**self.job.step(), "done": self.job.ended}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The whole job and its last record in one file, complete or absent."""
-        state = {**self.job.state_dict(), "record": json.dumps(self.record)}
-        checkpoint.save(state, Path(checkpoint_dir) / CHECKPOINT_FILE)
+        """The whole job in one file."""
+        self.job.save(Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        """Go on from the folder that `save_checkpoint` filled.
-
-        Raises UserError for a damaged file or another run's.
-        """
-        state = checkpoint.load(
-            Path(checkpoint_dir) / CHECKPOINT_FILE, self.settings.canonical_json()
-        )
-        self.job.load_state_dict(state)
-        self.record = json.loads(state["record"])
+        """Go on from the folder that `save_checkpoint` filled."""
+        self.job.load(Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Serve the next trial in the same process: everything is built anew from its config.
 
         Nothing of the last job stays, for a job owns its random state and its networks.
         """
+        del self.job  # before the next one is built: a GPU may not hold both
         self.config = new_config
         self.setup(new_config)
         return True

@@ -87,6 +87,11 @@ def check_data(settings: DataSettings) -> None:
             f"data.cutout={settings.cutout} is wider than the {side} pixels of '{name}': give "
             f"{side} or less"
         )
+    if (settings.crop_padding or 0) > side:
+        raise UserError(
+            f"data.crop_padding={settings.crop_padding} is wider than the {side} pixels of "
+            f"'{name}': give {side} or less"
+        )
     wanted, there_are = settings.train_images, entry.train_images
     if wanted is not None and there_are is not None and wanted > there_are:
         raise UserError(
@@ -95,7 +100,11 @@ def check_data(settings: DataSettings) -> None:
         )
     if entry.check_path is not None:
         path = Path(str(settings.path)).expanduser()
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise UserError(f"data.path can't be looked at: {error.strerror}") from error
+        if not there:
             raise UserError(f"data.path={path} doesn't exist: say where the '{name}' files lie")
         entry.check_path(path)
 

@@ -79,7 +79,7 @@ def _files(top: Path, names: tuple[str, ...]) -> tuple[list[Path], Labels]:
             raise UserError(
                 f"{folder} is a class that has no training images: known: {', '.join(names)}"
             )
-        found = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        found = sorted(f for f in folder.iterdir() if _is_image(f))
         if not found:
             raise UserError(f"{folder} holds no images: put files such as .png or .jpg there")
         files += found
@@ -87,6 +87,12 @@ def _files(top: Path, names: tuple[str, ...]) -> tuple[list[Path], Labels]:
     if not files:
         raise UserError(f"{top} holds no class folders: expected {', '.join(names)}")
     return files, np.array(labels, dtype=np.int64)
+
+
+def _is_image(file: Path) -> bool:
+    """A file of a kind we read; no broken link, nor a hidden `._` twin of some file systems."""
+    visible = not file.name.startswith(".")
+    return visible and file.suffix.lower() in SUFFIXES and file.is_file()
 
 
 def _class_folders(top: Path) -> list[Path]:

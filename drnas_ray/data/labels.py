@@ -77,7 +77,7 @@ def _split_column(table: Table) -> list[str | None]:
         return [None] * table.rows
     splits = table.column("split")
     for row, split in enumerate(splits):
-        if split not in SPLITS:
+        if not isinstance(split, str | None) or split not in SPLITS:
             raise UserError(
                 f"row {row} of {table.path} has split {split!r}: expected train, test or validation"
             )

@@ -63,7 +63,8 @@ def table_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(f"data.path={path} doesn't exist: give a Parquet file or a folder of them")
-    files = sorted(path.glob("*.parquet"))
+    # A Hugging Face repository keeps its files in data/.
+    files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
     if not files:
         raise UserError(f"data.path={path} holds no *.parquet file: give the folder that does")
     return files

@@ -9,7 +9,7 @@ import torch
 
 
 def pick_device() -> torch.device:
-    """The first GPU this process may see (Ray hides the others), else the CPU."""
+    """The first GPU this process may see (Ray hides those of other trials), else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cudnn.deterministic = True  # the same seed should give the same search

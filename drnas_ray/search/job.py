@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.config import BlackBoxConfig, DataSettings, RetrainConfig, SearchConfig, Settings
 from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
+from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 from drnas_ray.search.retrain import Training
 from drnas_ray.search.run import Run
@@ -42,6 +44,38 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Job
         return Training(config, _whole(config.data, data_root), device)
     assert isinstance(config, BlackBoxConfig)
     return BlackBoxRun(config)
+
+
+class RecordedJob:
+    """A job that keeps its last record, so that a checkpoint alone can say how it ended.
+
+    facts: added to every record (ids, device, threads).
+    """
+
+    def __init__(self, config: Settings, job: Job, facts: dict[str, Any]) -> None:
+        self.config, self.job, self.facts = config, job, facts
+        self.record: dict[str, Any] = {"status": "running"}
+
+    @property
+    def ended(self) -> bool:
+        """Done or diverged."""
+        return bool(self.record["status"] != "running")
+
+    def step(self) -> dict[str, Any]:
+        """One epoch; its record. A job that ended says its last record again."""
+        if not self.ended:
+            self.record = {**self.job.step(), **self.facts}
+        return self.record
+
+    def save(self, path: Path) -> None:
+        """The whole job and its last record in one file, complete or absent."""
+        checkpoint.save({**self.job.state_dict(), "record": json.dumps(self.record)}, path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
+        state = checkpoint.load(path, self.config.canonical_json())
+        self.job.load_state_dict(state)
+        self.record = json.loads(state["record"])
 
 
 # A worker process runs many jobs on few data sets; images are read-only, so jobs share them.

@@ -172,15 +172,16 @@ class _Stacked(nn.Module):
 
     def _rows(self, weight: Tensor, on: list[int]) -> Tensor:
         """The kernels of the running edges, (len(on) * width, width, k, k)."""
-        groups = weight.unflatten(0, (-1, self.width))
-        return weight if len(on) == len(groups) else groups[on].flatten(0, 1)
+        groups = weight.split(self.width)
+        # Slices, not an index list: a list would have to be copied to the GPU at every step.
+        return weight if len(on) == len(groups) else torch.cat([groups[k] for k in on])
 
     def _normalise(self, y: Tensor, rows: list[int], weight: Tensor, *, whole: bool) -> Tensor:
         bn = self.bn
         mean, var = bn.running_mean, bn.running_var
         assert mean is not None and var is not None  # track_running_stats is on
         if not whole:
-            mean, var = (t.view(-1, self.width)[rows].flatten() for t in (mean, var))
+            mean, var = (torch.cat([t.split(self.width)[row] for row in rows]) for t in (mean, var))
         out = nn.functional.batch_norm(
             y, mean, var, weight, training=bn.training, momentum=bn.momentum or 0.0, eps=bn.eps
         )
@@ -190,7 +191,8 @@ class _Stacked(nn.Module):
         if bn.training and not whole:  # `mean` and `var` were copies: put them back
             for stored, new in ((bn.running_mean, mean), (bn.running_var, var)):
                 assert stored is not None
-                stored.view(-1, self.width)[rows] = new.view(-1, self.width)
+                for row, part in zip(rows, new.split(self.width), strict=True):
+                    stored.split(self.width)[row].copy_(part)
         return out
 
 

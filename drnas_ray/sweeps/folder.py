@@ -33,20 +33,28 @@ def _write_json(path: Path, content: Any) -> None:
     aside.replace(path)
 
 
-def check_folder(out: Path, runs: list[PlannedRun], *, resume: bool) -> None:
+def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resume: bool) -> None:
     """See that the folder is free, or holds this very sweep and is to be resumed.
 
-    Raises UserError where it holds another sweep, or this one without `resume`. What may differ
-    on a resume is how runs are run (resources, concurrency), not what they are.
+    Raises UserError where it holds another sweep, this one without `resume`, or is damaged. Ray
+    Tune goes on with the resources and limits a sweep began with, so other ones are refused.
     """
     path = out / MANIFEST
     if path.exists():
-        stored = _stored_ids(path)
-        if stored != [run.run_id for run in runs]:
+        stored = _stored(path)
+        if [run["run_id"] for run in stored["runs"]] != [run.run_id for run in runs]:
             raise UserError(
-                f"{out} holds the results of another sweep ({len(stored)} runs): name another "
-                "folder with --out"
+                f"{out} holds the results of another sweep ({len(stored['runs'])} runs): name "
+                "another folder with --out"
             )
+        now = sweep.model_dump(mode="json")
+        for key in ("retrain", "resources", "max_concurrent", "max_failures"):
+            if stored["sweep"].get(key) != now[key]:
+                raise UserError(
+                    f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
+                    "resume with the same, or name another folder with --out"
+                )
+        _noted_retrains(out)
         if not resume:
             raise UserError(f"{out} already holds this sweep: go on with --resume, or name another")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -63,11 +71,27 @@ def make_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun]) -> None:
         raise UserError(f"{out} can't be written: {error.strerror}") from error
 
 
-def _stored_ids(path: Path) -> list[str]:
+def _stored(path: Path) -> dict[str, Any]:
+    """What `sweep.json` says. Raises UserError where it is damaged."""
     try:
-        return [run["run_id"] for run in json.loads(path.read_text())["runs"]]
+        stored: dict[str, Any] = json.loads(path.read_text())
+        if not all(isinstance(run["run_id"], str) for run in stored["runs"]):
+            raise TypeError("a run_id is no text")
+        stored["sweep"].get("retrain")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged, it lists no runs ({error}): name another") from error
+    return stored
+
+
+def _noted_retrains(out: Path) -> dict[str, str]:
+    """retrain id -> folder, of `retrain.json` if there is one. Raises UserError if damaged."""
+    path = out / "retrain.json"
+    if not path.exists():
+        return {}
+    try:
+        return {job["retrain_id"]: job["folder"] for job in json.loads(path.read_text())["jobs"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: it lists no runs ({error})") from error
+        raise UserError(f"{path} is damaged ({error!r}): delete it to retrain anew") from error
 
 
 def manifest(sweep: SweepConfig, runs: list[PlannedRun]) -> dict[str, Any]:
@@ -110,11 +134,9 @@ def note_retrains(
     failed then and are done now) get a folder of their own, for an experiment of Ray Tune's is
     resumed with the trials it began with.
     """
-    path = out / "retrain.json"
-    before = json.loads(path.read_text())["jobs"] if path.exists() else []
-    folder_of = {job["retrain_id"]: job["folder"] for job in before}
-    count = len(set(folder_of.values()))
-    fresh = f"retrain-{count}" if count else "retrain"
+    folder_of = _noted_retrains(out)
+    names = ("retrain", *(f"retrain-{number}" for number in range(1, len(folder_of) + 2)))
+    fresh = next(name for name in names if name not in folder_of.values())
     folders: dict[str, list[str]] = {}
     for key in jobs:
         folders.setdefault(folder_of.get(key, fresh), []).append(key)
@@ -127,7 +149,7 @@ def note_retrains(
         }
         for key, (config, waiting) in jobs.items()
     ]
-    _write_json(path, {"schema_version": SCHEMA_VERSION, "jobs": entries})
+    _write_json(out / "retrain.json", {"schema_version": SCHEMA_VERSION, "jobs": entries})
     return folders
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
@@ -55,12 +55,19 @@ class PlannedRun:
 def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
     """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong."""
     methods = [_method(entry) for entry in sweep.methods]
-    _check_keys(sweep, [settings for settings, _, _ in methods])
+    every = [settings for settings, _, _ in methods]
+    _check_keys("config", _config_keys(sweep.config), every)
+    _check_keys("grid over", list(sweep.grid), every)
+    for settings, _, own in methods:
+        _check_keys(f"config of method {settings.name}:", _config_keys(own), [settings])
     runs: dict[str, PlannedRun] = {}
     labels: dict[str, DataSettings] = {}
+    rows: set[tuple[str, str, str, int]] = set()
     for (settings, label, own), dataset in product(methods, sweep.datasets):
         axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(settings)}
         data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
+        if "name" not in data:
+            raise UserError(f"data set {dict(data)} has no name: give one, such as name: digits")
         shared = merged(_applicable(sweep.config, settings), own)
         for values, seed in product(product(*axes.values()), sweep.seeds):
             variant = dict(zip(axes, values, strict=True))
@@ -78,6 +85,13 @@ def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
                 )
             if run.run_id in runs:
                 raise UserError(f"{run.folder} is planned twice: list each method and value once")
+            row = (run.label, str(variant), run.config.data.label, seed)
+            if row in rows:
+                raise UserError(
+                    f"two methods would both be the row '{run.label}' of the table: give each a "
+                    "`label` of its own"
+                )
+            rows.add(row)
             runs[run.run_id] = run
     return list(runs.values())
 
@@ -104,8 +118,8 @@ def plan_retrains(
 def retrain_of(sweep: SweepConfig, run: RunSettings, genotype: str) -> RetrainConfig:
     """The recipe of the sweep for one derived cell. Raises UserError for a wrong recipe."""
     recipe = sweep.retrain or {}
-    for key in ("genotype", "space", "seed"):
-        if key in recipe:
+    for key in ("genotype", "space", "seed", "data.name", "data.path"):
+        if key in recipe or key in _leaves(recipe):
             raise UserError(f"retrain.{key} follows from each run: take it out of the recipe")
     given = {
         "genotype": space_named(run.space).canonical(genotype),
@@ -124,7 +138,10 @@ def _method(entry: str | dict[str, Any]) -> tuple[MethodSettings, str | None, di
     own = entry.get("config", {})
     if not isinstance(own, dict):
         raise UserError(f"config={own!r} of method {entry.get('name')} should be a mapping")
-    return method_settings(settings), entry.get("label"), own
+    label = entry.get("label")
+    if label is not None and (not isinstance(label, str) or not label.strip()):
+        raise UserError(f"label={label!r} of method {entry.get('name')} should be text")
+    return method_settings(settings), label, own
 
 
 def _applicable(config: dict[str, Any], method: MethodSettings) -> dict[str, Any]:
@@ -137,22 +154,27 @@ def _applicable(config: dict[str, Any], method: MethodSettings) -> dict[str, Any
     return kept
 
 
-def _check_keys(sweep: SweepConfig, methods: list[MethodSettings]) -> None:
-    """Every key of `config` and `grid` is a setting of at least one method's runs."""
+def _config_keys(config: Mapping[str, Any]) -> list[str]:
+    """Dotted names of what a `config` mapping sets. Raises UserError for a dotted key in it."""
+    for group in _groups(config):
+        for key in group:
+            if "." in str(key):
+                raise UserError(f"config '{key}': write groups as {nested(str(key), '...')}")
+    return _leaves(config)
+
+
+def _check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> None:
+    """Every key is a setting of at least one of the methods' runs."""
     known = set().union(*(_known_paths(method) for method in methods))
     # A mistyped setting of supernet runs should not pass because only `uniform` was listed.
     known |= _paths(SearchConfig, "") | _paths(BlackBoxConfig, "")
-    given = [("config", key) for key in _leaves(sweep.config)]
-    given += [("grid over", key) for key in sweep.grid]
-    for where, key in given:
-        if key in ("seed", "data.name", "method.name") or key.startswith("config."):
+    for key in keys:
+        if key in ("seed", "method", "data.name", "method.name") or key.startswith("config."):
             raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = (
-                f": did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
-            )
-            raise UserError(f"{where} unknown setting '{key}'{hint}")
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}"
+            raise UserError(f"{where} unknown setting '{key}': {hint}")
 
 
 def _known_paths(method: MethodSettings) -> set[str]:
@@ -180,3 +202,10 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
         else:
             keys.append(f"{prefix}{key}")
     return keys
+
+
+def _groups(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield config
+    for value in config.values():
+        if isinstance(value, Mapping):
+            yield from _groups(value)

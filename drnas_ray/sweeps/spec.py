@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -146,8 +147,35 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return raw
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: a key twice is an error, and 1:20 is no number of base 60."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a repeated key: the first one's settings would be lost without a word."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key '{key}' stands twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1:20 as 1 * 60 + 20, so the seeds 1 to 19 would become seed 80, and 1e-3 as text.
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag != _INT]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_SIGNS_AND_DIGITS = list("-+0123456789")
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"), _SIGNS_AND_DIGITS)
+_Loader.add_implicit_resolver(
+    _FLOAT, re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), _SIGNS_AND_DIGITS
+)
+
+
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{where} is no YAML: {' '.join(str(error).split())}") from error

@@ -49,7 +49,7 @@ def run_sweep(
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
     runs = checked_plan(sweep)
-    check_folder(out, runs, resume=resume)
+    check_folder(out, sweep, runs, resume=resume)
     for settings in dict.fromkeys(run.config.data for run in runs):
         prepare(settings, data_root)
     how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)

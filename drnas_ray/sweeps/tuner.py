@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ def cluster(address: str | None) -> Iterator[None]:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None:
+        _check_address(address)
     try:
         ray.init(
             address=address or "local",
@@ -54,12 +57,23 @@ def cluster(address: str | None) -> Iterator[None]:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise UserError where nothing listens: Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return  # `auto` and client addresses are Ray's to read
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def trial_resources(wanted: Resources) -> dict[str, float]:
@@ -102,7 +116,10 @@ def run_jobs(
     """
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
-    if tune.Tuner.can_restore(str(folder)):
+    # Tune writes tuner.pkl before its first snapshot; killed in between, there is nothing to
+    # restore, and Tune would start an experiment without trials.
+    begun = any(folder.glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(folder))
+    if begun:
         tuner = tune.Tuner.restore(
             str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
         )
@@ -124,7 +141,9 @@ def _new_tuner(
         param_space={
             "job": tune.grid_search(entries),
             "threads": how.resources.threads,
-            "data_root": None if how.data_root is None else str(how.data_root.resolve()),
+            "data_root": None
+            if how.data_root is None
+            else str(how.data_root.expanduser().resolve()),
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=how.max_concurrent,

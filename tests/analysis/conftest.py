@@ -37,7 +37,12 @@ class FakeSweep:
                 "seed": seed,
                 "epochs": epochs,
                 "variant": variant or {},
-                "config": {"seed": seed, "epochs": epochs, "method": {"name": label.lower()}},
+                "config": {
+                    "seed": seed,
+                    "epochs": epochs,
+                    "method": {"name": label.lower()},
+                    "data": {"name": dataset.split(" ")[0], "path": None},
+                },
             }
         )
         return run_id
@@ -61,7 +66,6 @@ class FakeSweep:
             "entropy_nats": 1.6 / epoch,
             "skip_count": NB201.op_count(genotype, "skip_connect"),
             "lr": 0.025,
-            "stage": 0,
             "wall_s": 1.5 + epoch / 8,
             "data_s": 0.1,
             "arch_step_s": 0.5,

@@ -213,6 +213,14 @@ def test_with_a_benchmark(fake, made_up_table):
     assert rows[0]["source"] == benchmark.label
 
 
+def test_data_sets_beside_the_benchmarks_have_no_figure_there(fake, made_up_table):
+    fake.complete("d0", cell=9930, dataset="cifar10 (cutout=16)")
+    fake.complete("d1", cell=9930, dataset="digits")
+    got = table(collect(fake.write()).runs, BenchmarkTable.open(made_up_table))
+    texts = [cell.text() for cell in got.rows[0][1]]
+    assert texts == ["49.65 (1)", "50.65 (1)", *["0 of 1 in the benchmark"] * 2]
+
+
 def test_a_data_set_that_the_benchmark_lacks(runs, made_up_table):
     with pytest.raises(UserError, match="no figures for 'digits': it has cifar10, cifar100"):
         table(runs, BenchmarkTable.open(made_up_table))

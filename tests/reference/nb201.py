@@ -82,7 +82,7 @@ def parameter_shapes(
     return shapes
 
 
-def init_params(  # noqa: PLR0917 - the signature that the tests agreed on
+def init_params(
     C: int,
     N: int,
     classes: int,
@@ -521,7 +521,7 @@ class Step:
     buffers: Tensors = field(default_factory=dict)
 
 
-def search_steps(  # noqa: PLR0917 - the signature that the tests agreed on
+def search_steps(
     params: Mapping[str, Tensor],
     stats: Mapping[str, Tensor],
     alpha: Tensor,

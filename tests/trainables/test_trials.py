@@ -1,2 +1,173 @@
-import sys, trainables
-def test_a(): print(sys.path, trainables.__path__, sys.meta_path); assert 0
+"""Trials without a cluster: steps, checkpoints, and actors that go on to another job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drnas_ray.config import merged
+from drnas_ray.door import retrain_config, run_config
+from drnas_ray.errors import UserError
+from trainables.retrain import RetrainTrial
+from trainables.search import SearchTrial
+from trainables.trial import CHECKPOINT_FILE, JobTrial
+
+BASE = {
+    "method": {"name": "drnas"},
+    "data": {"name": "digits", "train_images": 64},
+    "epochs": 3,
+    "batch_size": 16,
+    "supernet": {"channels": 4, "cells": 1},
+    "arch": {"lr": 0.05},
+}
+CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|skip_connect~2|"
+RECIPE = {
+    "genotype": CELL,
+    "data": {"name": "digits", "train_images": 64},
+    "epochs": 2,
+    "batch_size": 16,
+    "channels": 4,
+    "cells": 1,
+}
+DARTS2 = merged(BASE, {"method": {"name": "darts", "order": 2}, "seed": 5})
+UNIFORM = {"method": "uniform", "data": {"name": "digits"}, "seed": 3}
+TIMES = {
+    "wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "date", "timestamp",
+    "time_this_iter_s", "time_total_s", "time_since_restore", "iterations_since_restore",
+    "trial_id", "training_iteration",
+}  # fmt: skip
+
+
+def config_of(kind: type[JobTrial], settings: dict[str, Any]) -> dict[str, Any]:
+    read = run_config if kind is SearchTrial else retrain_config
+    checked = read(settings)
+    job = {kind.id_key: checked.id(), "folder": "f", "settings": checked.model_dump(mode="json")}
+    return {"job": job, "threads": 1, "data_root": None}
+
+
+def trial(settings: dict[str, Any], kind: type[JobTrial] = SearchTrial) -> JobTrial:
+    return kind(config_of(kind, settings))
+
+
+def finish(running: JobTrial) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    while not records or not records[-1]["done"]:
+        result = running.train()
+        records.append({k: v for k, v in result.items() if k not in TIMES})
+    return records
+
+
+def test_a_step_is_an_epoch_and_the_last_is_done() -> None:
+    settings = merged(BASE, {"epochs": 2})
+    first, last = finish(trial(settings))
+    assert (first["epoch"], first["status"], first["done"]) == (1, "running", False)
+    assert (last["epoch"], last["status"], last["done"]) == (2, "done", True)
+    assert first["run_id"] == run_config(settings).id()
+    assert first["threads"] == 1
+    assert first["device"]
+
+
+def test_a_run_without_a_supernet_takes_one_step() -> None:
+    (only,) = finish(trial(UNIFORM))
+    assert (only["epoch"], only["status"], only["done"]) == (1, "done", True)
+
+
+def test_retraining_tests_after_its_last_epoch_only() -> None:
+    first, last = finish(trial(RECIPE, RetrainTrial))
+    assert "test_acc_pct" not in first
+    assert 0 <= last["test_acc_pct"] <= 100
+    assert last["retrain_id"] == retrain_config(RECIPE).id()
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (SearchTrial, BASE),
+        (SearchTrial, DARTS2),
+        (RetrainTrial, merged(RECIPE, {"epochs": 3})),
+    ],
+    ids=["drnas", "darts2", "retrain"],
+)
+def test_a_checkpoint_goes_on_bit_for_bit(
+    kind: type[JobTrial], settings: dict[str, Any], cut: int, tmp_path: Path
+) -> None:
+    whole = finish(trial(settings, kind))
+    begun = trial(settings, kind)
+    for _ in range(cut):
+        begun.train()
+    begun.save_checkpoint(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
+    begun.train()  # what it does afterwards must not matter
+    other = trial(settings, kind)
+    other.load_checkpoint(str(tmp_path))
+    assert finish(other) == whole[cut:]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [BASE, merged(BASE, {"seed": 1}), merged(BASE, {"method": {"penalty": "kl"}}), DARTS2, UNIFORM],
+    ids=["same", "seed", "kl", "darts2", "uniform"],
+)
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_reused_actor_leaks_nothing(settings: dict[str, Any], steps: int) -> None:
+    fresh = finish(trial(settings))
+    used = trial(BASE)
+    for _ in range(steps):
+        used.train()
+    assert used.reset_config(config_of(SearchTrial, settings))
+    assert finish(used) == fresh
+
+
+def test_a_reused_actor_leaks_nothing_into_a_restored_trial(tmp_path: Path) -> None:
+    whole = finish(trial(DARTS2))
+    begun = trial(DARTS2)
+    begun.train()
+    begun.save_checkpoint(str(tmp_path))
+    used = trial(BASE)
+    used.train()
+    used.reset_config(config_of(SearchTrial, DARTS2))
+    used.load_checkpoint(str(tmp_path))
+    assert finish(used) == whole[1:]
+
+
+def test_two_trials_in_turns_do_not_disturb_each_other() -> None:
+    alone = finish(trial(BASE)), finish(trial(DARTS2))
+    one, two = trial(BASE), trial(DARTS2)
+    turns: tuple[list[Any], list[Any]] = ([], [])
+    for _ in range(3):
+        for running, records in zip((one, two), turns, strict=True):
+            records.append({k: v for k, v in running.train().items() if k not in TIMES})
+    assert turns == alone
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    begun = trial(BASE)
+    begun.train()
+    begun.save_checkpoint(str(tmp_path))
+    other = trial(merged(BASE, {"seed": 1}))
+    with pytest.raises(UserError, match="other settings"):
+        other.load_checkpoint(str(tmp_path))
+
+
+def test_half_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    begun = trial(BASE)
+    begun.save_checkpoint(str(tmp_path))
+    path = tmp_path / CHECKPOINT_FILE
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged"):
+        trial(BASE).load_checkpoint(str(tmp_path))
+
+
+def test_bad_settings_are_refused_in_the_trial_too() -> None:
+    config = config_of(SearchTrial, BASE)
+    config["job"]["settings"]["epohs"] = 3
+    with pytest.raises(UserError, match="did you mean 'epochs'"):
+        SearchTrial(config)
+
+
+def test_a_search_that_diverges_stops() -> None:
+    (only,) = finish(trial(merged(BASE, {"weights": {"lr": 1e30}})))
+    assert (only["status"], only["done"]) == ("diverged", True)
