@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
 from analysis.rows import retrain_columns, retrain_row, run_row

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from analysis.schema import EPOCHS, STRENGTHS, Row
 
@@ -119,6 +119,9 @@ def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) ->
     return None
 
 
+ENDED = ("done", "diverged")
+
+
 @dataclass(frozen=True)
 class _Attempt:
     """What one folder holds: its rows as written, unreadable lines, and its last failure."""
@@ -136,9 +139,26 @@ class _Attempt:
 
 
 def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> _Attempt:
+    """Tune's lines, and before them what only checkpoints hold.
+
+    Tune brings its lines into the folder now and then; a checkpoint has the records of all epochs
+    up to it, so a trial that went on from one after a kill lacks no epoch.
+    """
+    rows, damaged = _lines(folder / "result.json", key, ident, columns)
+    ended = bool(rows) and rows[-1]["status"] in ENDED
+    if not ended or len({row["epoch"] for row in rows}) < rows[-1]["epoch"]:
+        for path in sorted(folder.glob("checkpoint_*/epochs.jsonl")):
+            more, cut = _lines(path, key, ident, columns)
+            rows, damaged = more + rows, damaged + cut
+    return _Attempt(folder, rows, damaged, _failure(folder))
+
+
+def _lines(
+    path: Path, key: str, ident: str, columns: Mapping[str, pa.DataType]
+) -> tuple[list[Row], int]:
+    """The reports of a file of JSON lines, none if there is no file, and how many are damaged."""
     rows: list[Row] = []
     damaged = 0
-    path = folder / "result.json"
     if path.is_file():
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -147,7 +167,7 @@ def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataTy
                     rows.append(row)
                 elif line.strip() and line.endswith("\n"):
                     damaged += 1
-    return _Attempt(folder, rows, damaged, _failure(folder))
+    return rows, damaged
 
 
 def _failure(folder: Path) -> tuple[str, str] | None:
@@ -176,7 +196,7 @@ def read_record(
     newest = attempts[-1]
     failure = max((part.failure for part in attempts if part.failure), default=None)
     status = rows[-1]["status"] if rows else None
-    if status not in ("done", "diverged"):
+    if status not in ENDED:
         # error.txt stays when Tune tries again: only a failure after the last report counts.
         resumed = failure and rows and failure[0] and newest.rows[-1]["date"] > failure[0]
         status = "error" if failure and not resumed else ("running" if rows else "pending")

@@ -183,7 +183,8 @@ def assert_same(out: Path, other: Path) -> None:
         ours, theirs = rows(out, kind), rows(other, kind)
         assert len(ours) == len(theirs), kind
         for mine, yours in zip(ours, theirs, strict=True):
-            assert mine == yours
+            differ = {k: (mine[k], yours[k]) for k in mine if mine[k] != yours[k]}
+            assert not differ, (kind, mine.get("run_id"), mine.get("epoch"), differ)
 
 
 def final_strengths(out: Path) -> dict[str, Any]:

@@ -243,12 +243,12 @@ def test_what_the_cluster_lacks_is_refused_before_any_trial(workplace: Path) -> 
     assert not (workplace / "out").exists()
 
 
-@pytest.mark.slow
 def test_no_cluster_at_an_address(workplace: Path) -> None:
     sweep_file(workplace)
     code, text = drnas(workplace, "sweep", "s.yaml", "--out", "out", "--address", "127.0.0.1:1")
     assert code == 2, text
-    assert [line[:6] for line in text.splitlines()] == ["error:"], text
+    (line,) = text.splitlines()
+    assert line.startswith("error: no Ray cluster answers at 127.0.0.1:1: ")
     assert not (workplace / "out").exists()
 
 
@@ -321,7 +321,7 @@ def test_a_search_that_was_cut_goes_on_to_the_same_end(
     for epoch in (1, 2):
         cut = invoke(*args, "--out", "cut", *(["--resume"] if epoch > 1 else []))
         assert cut.exit_code == 130
-        assert "go on with --resume" in cut.stderr
+        assert "--resume" in cut.stderr
         assert f"epoch {epoch}/3" in cut.stderr
     monkeypatch.setattr(cli, "_report_epoch", told)
     # As if killed between an epoch's line and its checkpoint: the line will be there twice.

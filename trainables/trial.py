@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import ray
 import torch
+from pyarrow.fs import FileSelector
 from ray import tune
 
 from drnas_ray.config import Settings
+from drnas_ray.errors import UserError
 from drnas_ray.search.device import device_name, pick_device, use_threads
 from drnas_ray.search.job import RecordedJob, start
 
 CHECKPOINT_FILE = "run.pt"
+RECORDS_FILE = "epochs.jsonl"
 
 
 class JobTrial(tune.Trainable):
@@ -53,12 +57,32 @@ class JobTrial(tune.Trainable):
         return {**self.job.step(), "done": self.job.ended}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The whole job in one file."""
+        """The whole job in one file, and its records again as text for readers without torch."""
+        lines = "".join(json.dumps(record) + "\n" for record in self.job.records)
+        (Path(checkpoint_dir) / RECORDS_FILE).write_text(lines)
         self.job.save(Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Go on from the folder that `save_checkpoint` filled."""
         self.job.load(Path(checkpoint_dir) / CHECKPOINT_FILE)
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Tune's restore, from the trial's newest checkpoint that can be read.
+
+        After the driver was killed Tune knows the one of its last snapshot: that may be many
+        epochs old, and deleted since. A checkpoint cut off in writing is passed over.
+        """
+        known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        problem: Exception = UserError(f"no checkpoint is left beside {known.path}")
+        for newest in _newest_first(known):
+            try:
+                super().restore(newest)
+            except (OSError, ValueError) as error:  # a UserError is a ValueError
+                problem = error
+            else:
+                self._iteration = len(self.job.records)
+                return
+        raise problem
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Serve the next trial in the same process: everything is built anew from its config.
@@ -69,3 +93,21 @@ class JobTrial(tune.Trainable):
         self.config = new_config
         self.setup(new_config)
         return True
+
+
+def _newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
+    """The checkpoints of the trial that `known` belongs to, by the number of epochs in them.
+
+    Not by their names: a trial restored from a later one than Tune knew numbers them anew.
+    """
+    parent = known.path.rstrip("/").rpartition("/")[0]
+    storage: Any = known.filesystem
+    files = storage.get_file_info(FileSelector(parent, recursive=True, allow_not_found=True))
+    epochs: dict[str, int] = {}
+    for file in files:
+        folder, _, name = file.path.rpartition("/")
+        if name == RECORDS_FILE:
+            with storage.open_input_stream(file.path) as stream:
+                epochs[folder] = stream.read().count(b"\n")
+    ordered = sorted(epochs, key=lambda folder: epochs[folder], reverse=True)
+    return [tune.Checkpoint(folder, storage) for folder in ordered]

@@ -47,35 +47,35 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Job
 
 
 class RecordedJob:
-    """A job that keeps its last record, so that a checkpoint alone can say how it ended.
+    """A job that keeps its records, so that a checkpoint alone holds all that was found.
 
     facts: added to every record (ids, device, threads).
     """
 
     def __init__(self, config: Settings, job: Job, facts: dict[str, Any]) -> None:
         self.config, self.job, self.facts = config, job, facts
-        self.record: dict[str, Any] = {"status": "running"}
+        self.records: list[dict[str, Any]] = []
 
     @property
     def ended(self) -> bool:
         """Done or diverged."""
-        return bool(self.record["status"] != "running")
+        return bool(self.records) and self.records[-1]["status"] != "running"
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record. A job that ended says its last record again."""
         if not self.ended:
-            self.record = {**self.job.step(), **self.facts}
-        return self.record
+            self.records.append({**self.job.step(), **self.facts})
+        return self.records[-1]
 
     def save(self, path: Path) -> None:
-        """The whole job and its last record in one file, complete or absent."""
-        checkpoint.save({**self.job.state_dict(), "record": json.dumps(self.record)}, path)
+        """The whole job and its records in one file, complete or absent."""
+        checkpoint.save({**self.job.state_dict(), "records": json.dumps(self.records)}, path)
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
         state = checkpoint.load(path, self.config.canonical_json())
         self.job.load_state_dict(state)
-        self.record = json.loads(state["record"])
+        self.records = json.loads(state["records"])
 
 
 # A worker process runs many jobs on few data sets; images are read-only, so jobs share them.

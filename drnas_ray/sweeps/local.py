@@ -60,4 +60,4 @@ def run_search(
             os.fsync(file.fileno())
         job.save(saved)
         report(record, run.epochs)
-    return job.record
+    return job.records[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -120,6 +121,7 @@ def run_jobs(
     # restore, and Tune would start an experiment without trials.
     begun = any(folder.glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(folder))
     if begun:
+        _forget_decisions(folder)
         tuner = tune.Tuner.restore(
             str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
         )
@@ -128,6 +130,21 @@ def run_jobs(
     results = tuner.fit()
     every = (results[index] for index in range(len(results)))
     return [dict(result.metrics) for result in every if result.metrics]
+
+
+def _forget_decisions(folder: Path) -> None:
+    """Take decisions about trials out of Tune's state, to be made anew.
+
+    A trial whose last failure struck while it saved a checkpoint leaves a STOP there, which would
+    end it for good one step after it was resumed (Ray 2.60).
+    """
+    for path in folder.glob("experiment_state-*.json"):
+        state = json.loads(path.read_text())
+        if state.get("runner_data", {}).get("_cached_trial_decisions"):
+            state["runner_data"]["_cached_trial_decisions"] = {}
+            aside = path.with_name(f".{path.name}.{os.getpid()}")
+            aside.write_text(json.dumps(state))
+            aside.replace(path)
 
 
 def _new_tuner(

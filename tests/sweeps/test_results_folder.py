@@ -331,3 +331,23 @@ def test_what_no_node_has_is_refused(
     with pytest.raises(UserError, match="lower resources") as caught:
         trial_resources(wanted)
     assert all(text in str(caught.value) for text in named), str(caught.value)
+
+
+# Tune's own state ------------------------------------------------------------------------------
+
+
+def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_path: Path) -> None:
+    # Ray 2.60 keeps it across a resume, and the trial would end one epoch later for good.
+    shutil.copytree(reference / "search", tmp_path / "search")
+    (path,) = (tmp_path / "search").glob("experiment_state-*.json")
+    state = json.loads(path.read_text())
+    before = path.read_bytes()
+    tuner._forget_decisions(tmp_path / "search")
+    assert path.read_bytes() == before  # nothing to forget: left as it is
+    assert state["runner_data"]["_cached_trial_decisions"] == {}
+    spoilt = json.loads(before)
+    spoilt["runner_data"]["_cached_trial_decisions"] = {"abc_00000": "STOP"}
+    path.write_text(json.dumps(spoilt))
+    tuner._forget_decisions(tmp_path / "search")
+    assert json.loads(path.read_text()) == state
+    assert not list((tmp_path / "search").glob(".experiment*"))

@@ -121,7 +121,8 @@ def test_interrupted_sweep_is_resumed(reference: Path, tmp_path: Path) -> None:
         running.process.send_signal(signal.SIGINT)  # Ctrl-C
         assert running.process.wait(120) == 130, running.text()
         *_, last = running.text().splitlines()
-        assert last == "stopped; what was done is kept: go on with --resume"
+        assert last.startswith("stopped; what was done is kept")
+        assert "--resume" in last
         assert running.ended(), "a stopped sweep leaves no process behind"
     code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", "--resume")
     assert code == 0, text
