@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -76,11 +77,15 @@ class Driver:
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """Trial folder -> lines reported so far, from where Tune's driver writes them first."""
         found = {}
-        for path in self.ray_dir.glob("ray/session_*/artifacts/*/search/driver_artifacts/*/*.json"):
-            if path.name == "result.json":
-                # The last line may be half written.
-                lines = path.read_text().split("\n")[:-1]
-                found[path.parent.name] = [json.loads(line) for line in lines]
+        form = "ray/session_2*/artifacts/*/search/driver_artifacts/*/result.json"
+        # Not Path.glob, which fails where a folder goes while it looks.
+        for name in glob.glob(str(self.ray_dir / form)):
+            path = Path(name)
+            try:
+                lines = path.read_text().split("\n")[:-1]  # the last may be half written
+            except FileNotFoundError:
+                continue
+            found[path.parent.name] = [json.loads(line) for line in lines]
         return found
 
     def wait_for(self, sign: Callable[[], Any], timeout_s: float = 120) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ from typer.testing import CliRunner
 
 from drnas_ray import __version__, cli
 from drnas_ray.cli import app
+from drnas_ray.sweeps.folder import make_folder
+from drnas_ray.sweeps.plan import plan_runs
+from drnas_ray.sweeps.spec import load_sweep
 
 SWEEP: dict[str, Any] = {
     "name": "tiny",
@@ -73,7 +75,7 @@ def sweep_file(folder: Path, text: str | None = None, **over: Any) -> Path:
     [
         ("epohs=3", ["'epohs'", "did you mean 'epochs'?"]),
         ("arch.lrr=3", ["'arch.lrr'", "did you mean 'arch.lr'?"]),
-        ("epochs=abc", ["epochs='abc'", "valid integer"]),
+        ("epochs=abc", ["epochs='abc'", "whole number"]),
         ("epochs=0", ["epochs=0", "greater than or equal to 1"]),
         ("epochs=", ["epochs=None"]),
         ("epochs", ["'epochs' sets nothing", "key=value"]),
@@ -176,13 +178,17 @@ def test_folders_that_are_taken(workplace: Path) -> None:
     for resume in ((), ("--resume",)):
         assert_refused(workplace, (*args, *resume), "out is not empty", "--out")
     (out / "thesis.tex").unlink()
-    ids = [line.split()[0] for line in invoke(*args, "--dry-run").stdout.splitlines()[:-1]]
-    assert len(ids) == 2
-    (out / "sweep.json").write_text(json.dumps({"runs": [{"run_id": key} for key in ids]}))
+    planned = load_sweep(str(path))
+    make_folder(out, planned, plan_runs(planned))
     assert_refused(workplace, args, "already holds this sweep", "--resume")
     for resume in ((), ("--resume",)):
         other = ("--set", "epochs=3", *resume)
         assert_refused(workplace, (*args, *other), "another sweep (2 runs)", "--out")
+    for setting in ("max_concurrent=1", "resources.cpu=2", "retrain.epochs=3"):
+        other = ("--set", setting, "--resume")
+        assert_refused(
+            workplace, (*args, *other), "out was begun with " + setting.split(".")[0][:9]
+        )
     for text in ("{", "{}", '{"runs": 3}'):
         (out / "sweep.json").write_text(text)
         assert_refused(workplace, (*args, "--resume"), "sweep.json is damaged")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,6 +46,8 @@ class JobTrial(tune.Trainable):
             self.id_key: config["job"][self.id_key],
             "device": device_name(device),
             "threads": config["threads"],
+            # Tune notes it as well, but not in the records that a checkpoint keeps.
+            "hostname": platform.node(),
         }
         job = start(settings, None if root is None else Path(root), device)
         self.job = RecordedJob(settings, job, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,12 @@ def run_search(
     threads = sweep.resources.threads
     use_threads(threads)
     device = pick_device()
-    facts = {"run_id": run.run_id, "device": device_name(device), "threads": threads}
+    facts = {
+        "run_id": run.run_id,
+        "device": device_name(device),
+        "threads": threads,
+        "hostname": platform.node(),
+    }
     job = RecordedJob(run.config, start(run.config, data_root, device), facts)
     folder = out / "search" / run.folder
     folder.mkdir(parents=True, exist_ok=True)

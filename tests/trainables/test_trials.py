@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 
 from drnas_ray.config import merged
 from drnas_ray.door import retrain_config, run_config
 from drnas_ray.errors import UserError
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial
-from trainables.trial import CHECKPOINT_FILE, JobTrial
+from trainables.trial import CHECKPOINT_FILE, RECORDS_FILE, JobTrial
 
 BASE = {
     "method": {"name": "drnas"},
@@ -99,7 +100,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(
     for _ in range(cut):
         begun.train()
     begun.save_checkpoint(str(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT_FILE, RECORDS_FILE}
     begun.train()  # what it does afterwards must not matter
     other = trial(settings, kind)
     other.load_checkpoint(str(tmp_path))
@@ -159,6 +160,57 @@ def test_half_a_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
         trial(BASE).load_checkpoint(str(tmp_path))
+
+
+def checkpoints(folder: Path, settings: dict[str, Any], *numbers: int) -> list[Path]:
+    """A checkpoint after each epoch, in folders with these numbers."""
+    running = trial(settings)
+    made = []
+    for number in numbers:
+        running.train()
+        made.append(folder / "trial" / f"checkpoint_{number:06d}")
+        made[-1].mkdir(parents=True)
+        running.save_checkpoint(str(made[-1]))
+    return made
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("known", [0, 1, 7])
+def test_restoring_goes_on_from_the_newest_checkpoint(
+    numbers: tuple[int, ...], known: int, tmp_path: Path
+) -> None:
+    whole = finish(trial(BASE))
+    checkpoints(tmp_path, BASE, *numbers)
+    # Tune knows one of them, or one that is deleted since.
+    told = tmp_path / "trial" / f"checkpoint_{known:06d}"
+    again = trial(BASE)
+    again.restore(tune.Checkpoint.from_directory(str(told)))
+    assert (again.iteration, finish(again)) == (2, whole[2:])
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "empty"])
+def test_restoring_passes_over_a_damaged_checkpoint(damage: str, tmp_path: Path) -> None:
+    whole = finish(trial(BASE))
+    first, second = checkpoints(tmp_path, BASE, 0, 1)
+    path = second / CHECKPOINT_FILE
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: 1000 if damage == "cut" else 0])
+    again = trial(BASE)
+    again.restore(tune.Checkpoint.from_directory(str(second)))
+    assert (again.iteration, finish(again)) == (1, whole[1:])
+    (first / CHECKPOINT_FILE).write_bytes(b"")
+    with pytest.raises(UserError, match="damaged"):
+        trial(BASE).restore(tune.Checkpoint.from_directory(str(second)))
+
+
+def test_a_trial_restored_after_its_last_epoch_repeats_its_record(tmp_path: Path) -> None:
+    whole = finish(trial(BASE))
+    *_, last = checkpoints(tmp_path, BASE, 0, 1, 2)
+    again = trial(BASE)
+    again.restore(tune.Checkpoint.from_directory(str(last)))
+    assert finish(again) == whole[2:]
 
 
 def test_bad_settings_are_refused_in_the_trial_too() -> None:
