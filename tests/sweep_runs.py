@@ -79,7 +79,7 @@ class Driver:
         found = {}
         form = "ray/session_2*/artifacts/*/search/driver_artifacts/*/result.json"
         # Not Path.glob, which fails where a folder goes while it looks.
-        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207
+        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207  # noqa: PTH207
             path = Path(name)
             try:
                 lines = path.read_text().split("\n")[:-1]  # the last may be half written
