@@ -118,10 +118,37 @@ def load_sweep(source: str, overrides: Iterable[str] = (), seeds: str | None = N
         raise UserError(f"sweep file {source} does not exist; presets: {', '.join(known)}")
     else:
         raise unknown_name("preset", source, known)
-    raw = merged(raw, settings_of(overrides))
+    given = settings_of(overrides)
+    raw = _overridden(merged(raw, given), given.get("config", {}))
     if seeds is not None:
         raw["seeds"] = seeds
     return validated(SweepConfig, raw)
+
+
+def _overridden(raw: dict[str, Any], config: Any) -> dict[str, Any]:
+    """The sweep with overrides of `config` put over what its methods and data sets set themselves.
+
+    Otherwise a method's own `config`, or a data set's own entry, would silently win.
+    """
+    if not isinstance(config, dict):
+        return raw
+    shared = {key: value for key, value in config.items() if key != "method"}
+    data = config.get("data", {})
+
+    def methods(entry: Any) -> Any:
+        own = entry.get("config") if isinstance(entry, dict) else None
+        return {**entry, "config": merged(own, shared)} if isinstance(own, dict) else entry
+
+    def datasets(entry: Any) -> Any:
+        if isinstance(entry, dict) and isinstance(data, dict):
+            return merged(entry, data)
+        return entry
+
+    result = dict(raw)
+    for key, change in (("methods", methods), ("datasets", datasets)):
+        if isinstance(raw.get(key), list):
+            result[key] = [change(entry) for entry in raw[key]]
+    return result
 
 
 def settings_of(overrides: Iterable[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from drnas_ray.door import validated
 from drnas_ray.errors import UserError
 from drnas_ray.spaces import SPACES
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
-from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.spec import SweepConfig, load_sweep
 from drnas_ray.sweeps.sweep import checked_plan
 
 SPACE = SPACES["nb201"]
@@ -212,3 +212,14 @@ def test_a_wrong_recipe_is_found_before_anything_runs(recipe: dict[str, Any], na
     with pytest.raises(UserError) as caught:
         checked_plan(sweep_of(retrain=recipe))
     assert named in str(caught.value)
+
+
+def test_set_wins_over_what_methods_and_data_sets_set_themselves() -> None:
+    overrides = ["weights.nesterov=true", "methods=[{name: darts, config: {weights: {lr: 0.1}}}]"]
+    sweep = load_sweep("nb201-cifar10", [overrides[0]])
+    assert {run.config.weights.nesterov for run in plan_runs(sweep) if run.epochs > 1} == {True}
+    sweep = load_sweep(
+        "demo", [*overrides, "datasets=[{name: digits, flip: false}]", "data.flip=true"]
+    )
+    runs = plan_runs(sweep)
+    assert {(run.config.weights.lr, run.config.data.flip) for run in runs} == {(0.1, True)}
