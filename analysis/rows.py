@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.folder import RetrainJob, RunEntry, SweepFile
 from analysis.schema import Row
-from analysis.trial import Record
+from analysis.trial import ENDED, Record
 from drnas_ray.errors import UserError
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
@@ -40,7 +40,7 @@ def cell_columns(space_name: str, genotype: str | None) -> Row:
 def _trial_columns(results: Path, record: Record) -> Row:
     """What runs and retrainings have alike."""
     last = record.last
-    finished = record.status in ("done", "diverged")
+    finished = record.status in ENDED
     return {
         "status": record.status,
         "epochs_done": last.get("epoch", 0),

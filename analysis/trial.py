@@ -18,7 +18,7 @@ import pyarrow as pa
 from analysis.schema import EPOCHS, STRENGTHS, Row
 
 ALIASES = {"host": "hostname", "reported_unix_s": "timestamp"}
-"""Our column, to the key that Tune writes for it."""
+"""Our column, to the key that Tune writes for it; a record's own key of that name goes first."""
 SEARCH_COLUMNS: Mapping[str, pa.DataType] = {
     field.name: field.type for field in EPOCHS if field.name != "run_id"
 }
@@ -27,6 +27,8 @@ RETRAIN_COLUMNS: Mapping[str, pa.DataType] = {
     **{name: pa.float64() for name in ("test_loss", "test_acc_pct", "lr", "wall_s", "params_m")},
     **{name: SEARCH_COLUMNS[name] for name in ("device", "threads", "host", "reported_unix_s")},
 }
+ENDED = ("done", "diverged")
+"""The statuses after which a run has nothing left to do."""
 _FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -102,6 +104,10 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
         return
 
 
+def _value(data: Mapping[str, Any], column: str) -> Any:
+    return data[column] if column in data else data.get(ALIASES.get(column, column))
+
+
 def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
     """The columns of a line, each of its type or None; None if the line is no report of ours."""
     for data in _objects(line):
@@ -109,7 +115,7 @@ def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) ->
             return None
         try:
             row = {
-                name: None if (value := data.get(ALIASES.get(name, name))) is None else read(value)
+                name: None if (value := _value(data, name)) is None else read(value)
                 for name, read in ((name, _READ[kind]) for name, kind in columns.items())
             }
         except (TypeError, ValueError, OverflowError):
@@ -117,9 +123,6 @@ def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) ->
         if row["epoch"] is not None and row["epoch"] >= 1:
             return row | {"date": str(data.get("date") or "")}
     return None
-
-
-ENDED = ("done", "diverged")
 
 
 @dataclass(frozen=True)

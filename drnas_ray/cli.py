@@ -166,13 +166,13 @@ def _sweep(
 
 def _wrap_up(folder: Path) -> None:
     """Export, draw, tabulate, and say where everything lies."""
-    from analysis.collect import export
+    from analysis.collect import export, read_runs
     from analysis.draw import draw_all
     from analysis.tables import table, to_csv, to_markdown, to_rich
 
     exported = export(folder)
     _say(exported.warnings)
-    runs = _runs(folder)
+    runs = read_runs(folder)
     result = table(runs)
     (folder / "table.md").write_text(to_markdown(result))
     (folder / "table.csv").write_text(to_csv(result))
@@ -191,7 +191,9 @@ def _say(warnings: Iterable[str]) -> None:
 
 def _say_unfinished(runs: Any) -> None:
     """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
-    failed = runs[~runs["status"].isin(["done", "diverged"])]
+    from analysis.trial import ENDED
+
+    failed = runs[~runs["status"].isin(ENDED)]
     if len(failed):
         counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
         why = next(
@@ -203,12 +205,6 @@ def _say_unfinished(runs: Any) -> None:
             highlight=False,
         )
         raise typer.Exit(1)
-
-
-def _runs(folder: Path) -> Any:
-    from analysis.collect import read_runs
-
-    return read_runs(folder)
 
 
 @app.command()

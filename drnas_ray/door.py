@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -20,7 +19,7 @@ from drnas_ray.config import (
     merged,
 )
 from drnas_ray.data.catalog import check_data
-from drnas_ray.errors import UserError, unknown_name
+from drnas_ray.errors import UserError, did_you_mean, unknown_name
 from drnas_ray.methods import METHODS
 from drnas_ray.methods.base import Method
 from drnas_ray.spaces import space_named
@@ -83,8 +82,7 @@ def _line(kind: type[BaseModel], error: ValidationError, where: str) -> str:
     name = ".".join([where, *path] if where else path)
     if first["type"] == "extra_forbidden":
         known = sorted(_fields_at(kind, path[:-1]))
-        near = get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        hint = did_you_mean(path[-1], known)
         return f"unknown setting '{name}': {hint}known here: {', '.join(known)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":

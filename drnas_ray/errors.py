@@ -10,9 +10,14 @@ class UserError(ValueError):
     """Bad input from a person. The command line prints its text as one line and exits with 2."""
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'NEAREST'? `, or nothing where no known name is near."""
+    near = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'? " if near else ""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a table, with the nearest known name suggested."""
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    hint = did_you_mean(str(name), names)
     return UserError(f"unknown {kind} '{name}': {hint}known: {', '.join(names)}")

@@ -14,6 +14,7 @@ class RetrainTrial(JobTrial):
 
     id_key = "retrain_id"
 
-    def parse(self, raw: dict[str, Any]) -> Settings:
+    @staticmethod
+    def parse(raw: dict[str, Any]) -> Settings:
         """The recipe."""
         return retrain_config(raw)

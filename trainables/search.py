@@ -10,10 +10,11 @@ from trainables.trial import JobTrial
 
 
 class SearchTrial(JobTrial):
-    """A whole run of one method under one seed."""
+    """A whole run of one method under one seed, with a supernet or without."""
 
     id_key = "run_id"
 
-    def parse(self, raw: dict[str, Any]) -> Settings:
+    @staticmethod
+    def parse(raw: dict[str, Any]) -> Settings:
         """Settings of a run, with a supernet or without."""
         return run_config(raw)

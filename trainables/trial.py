@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,14 +14,14 @@ from ray import tune
 
 from drnas_ray.config import Settings
 from drnas_ray.errors import UserError
-from drnas_ray.search.device import device_name, pick_device, use_threads
-from drnas_ray.search.job import RecordedJob, start
+from drnas_ray.search.device import pick_device
+from drnas_ray.search.job import begin
 
 CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
 
 
-class JobTrial(tune.Trainable):
+class JobTrial(tune.Trainable, ABC):
     """Drives one job. Subclasses say how its settings are read and what its id is called.
 
     The trial's config holds `threads`, `data_root` (a path or None) and `job`: the id under
@@ -30,27 +30,23 @@ class JobTrial(tune.Trainable):
 
     id_key: ClassVar[str]
 
-    def parse(self, raw: dict[str, Any]) -> Settings:
+    @staticmethod
+    @abstractmethod
+    def parse(raw: dict[str, Any]) -> Settings:
         """Checked settings from the plain mapping. Raises UserError."""
-        raise NotImplementedError
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the job at epoch 0."""
-        use_threads(config["threads"])
         # Ray does not hide GPUs from a trial that asked for none.
         granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
-        device = pick_device() if granted else torch.device("cpu")
-        settings = self.parse(config["job"]["settings"])
         root = config["data_root"]
-        facts = {
-            self.id_key: config["job"][self.id_key],
-            "device": device_name(device),
-            "threads": config["threads"],
-            # Tune notes it as well, but not in the records that a checkpoint keeps.
-            "hostname": platform.node(),
-        }
-        job = start(settings, None if root is None else Path(root), device)
-        self.job = RecordedJob(settings, job, facts)
+        self.job = begin(
+            self.parse(config["job"]["settings"]),
+            {self.id_key: config["job"][self.id_key]},
+            threads=config["threads"],
+            data_root=None if root is None else Path(root),
+            device=pick_device() if granted else torch.device("cpu"),
+        )
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record.

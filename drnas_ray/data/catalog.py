@@ -99,7 +99,7 @@ def check_data(settings: DataSettings) -> None:
             f"'{name}': give {there_are} or fewer"
         )
     if entry.check_path is not None:
-        path = Path(str(settings.path)).expanduser()
+        path = Path(str(settings.path))
         try:
             there = path.exists()
         except OSError as error:

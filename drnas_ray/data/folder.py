@@ -43,7 +43,7 @@ def check_folder(path: Path) -> None:
 
 def read_folder(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[str, ...], ImageSet]:
     """One part, RGB, brought to image_size x image_size; classes are the sorted folder names."""
-    path = Path(str(settings.path)).expanduser()
+    path = Path(str(settings.path))
     check_folder(path)
     side = settings.image_size or DEFAULT_SIDE
     names, files, labels = _listing(path, part)

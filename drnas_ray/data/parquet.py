@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+import pyarrow as pa
 
 from drnas_ray.config import DataSettings
 from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
@@ -41,7 +41,7 @@ def read_parquet(
     Only where the rows are sorted so that a half of the training set would lack a class that has
     2 images or more, the training set is put into a fixed mixed order.
     """
-    tables = [open_table(file) for file in table_files(Path(str(settings.path)).expanduser())]
+    tables = [open_table(file) for file in table_files(Path(str(settings.path)))]
     rows = Rows.of(tables)
     names, labels = class_numbers(rows)
     chosen = _part(labels, rows.is_test, part)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
+from drnas_ray.search.device import device_name, use_threads
 from drnas_ray.search.retrain import Training
 from drnas_ray.search.run import Run
 
@@ -64,7 +67,9 @@ class RecordedJob:
     def step(self) -> dict[str, Any]:
         """One epoch; its record. A job that ended says its last record again."""
         if not self.ended:
-            self.records.append({**self.job.step(), **self.facts})
+            # Tune's own time stamp is of the report, which a resumed trial may repeat.
+            record = {**self.job.step(), **self.facts, "reported_unix_s": time.time()}
+            self.records.append(record)
         return self.records[-1]
 
     def save(self, path: Path) -> None:
@@ -76,6 +81,26 @@ class RecordedJob:
         state = checkpoint.load(path, self.config.canonical_json())
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
+
+
+def begin(
+    config: Settings,
+    ids: dict[str, str],
+    *,
+    threads: int,
+    data_root: Path | None,
+    device: torch.device,
+) -> RecordedJob:
+    """The job at epoch 0, this process set to its threads; `ids` go into every record."""
+    use_threads(threads)
+    facts = {
+        **ids,
+        "device": device_name(device),
+        "threads": threads,
+        # Tune notes it as well, but not in the records that a checkpoint keeps.
+        "hostname": platform.node(),
+    }
+    return RecordedJob(config, start(config, data_root, device), facts)
 
 
 # A worker process runs many jobs on few data sets; images are read-only, so jobs share them.

@@ -6,6 +6,7 @@ plain one, a module for each edge and operation, is the definition; the fused on
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial as bind
 
@@ -74,7 +75,7 @@ def _shuffle(x: Tensor, groups: int) -> Tensor:
     return x.transpose(1, 2).reshape(batch, channels, height, width)
 
 
-class _Cell(nn.Module):
+class _Cell(nn.Module, ABC):
     """What both cells share: the nodes, and partial channels (PC-DARTS, arXiv:1907.05737)."""
 
     def __init__(self, channels: int, partial: int) -> None:
@@ -82,9 +83,9 @@ class _Cell(nn.Module):
         self.width = channels // partial
         self.partial = partial
 
+    @abstractmethod
     def mixed_sums(self, nodes: list[Tensor], sums: list[Tensor | None], plan: Plan) -> None:
         """Add what leaves the newest node to the sums of the later nodes, mixed channels only."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, plan: Plan) -> Tensor:
         """x: (batch, channels, height, width), and so is the result, node 3."""

@@ -27,7 +27,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "sweep.json"
 
 
-def _write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
+    """Write aside and rename: `path` is the old file or the new one, never half."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     aside.replace(path)
@@ -66,7 +67,7 @@ def make_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / MANIFEST).exists():
-            _write_json(out / MANIFEST, manifest(sweep, runs))
+            write_json(out / MANIFEST, manifest(sweep, runs))
     except OSError as error:
         raise UserError(f"{out} can't be written: {error.strerror}") from error
 
@@ -143,13 +144,13 @@ def note_retrains(
     entries = [
         {
             "retrain_id": key,
-            "folder": next(folder for folder, keys in folders.items() if key in keys),
+            "folder": folder_of.get(key, fresh),
             "config": config.model_dump(mode="json"),
             "run_ids": waiting,
         }
         for key, (config, waiting) in jobs.items()
     ]
-    _write_json(out / "retrain.json", {"schema_version": SCHEMA_VERSION, "jobs": entries})
+    write_json(out / "retrain.json", {"schema_version": SCHEMA_VERSION, "jobs": entries})
     return folders
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from typing import Any
 
@@ -34,9 +35,6 @@ class LiveView(tune.Callback):
 
     def __init__(self, name: str, jobs: dict[str, tuple[str, int]]) -> None:
         self.name, self.jobs = name, jobs
-        self._forget()
-
-    def _forget(self) -> None:
         self._live: Live | None = None
         self._shown_at = 0.0
         self._console = Console(stderr=True, soft_wrap=True)
@@ -73,6 +71,8 @@ class LiveView(tune.Callback):
         if self._live is None:
             self._live = Live(self._bar, console=self._console, refresh_per_second=4)
             self._live.start()
+            # Ctrl-C ends `fit` without a last call here, and the cursor would stay hidden.
+            atexit.register(self._live.stop)
         self._bar.update(self._task, total=total, completed=done, text=text)
 
     def state(self, trials: list[Any]) -> tuple[int, int, str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from drnas_ray.data.catalog import prepare
 from drnas_ray.errors import UserError
-from drnas_ray.search.device import device_name, pick_device, use_threads
-from drnas_ray.search.job import RecordedJob, start
+from drnas_ray.search.device import pick_device
+from drnas_ray.search.job import begin
 from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan import plan_runs
 from drnas_ray.sweeps.spec import SweepConfig
@@ -40,19 +39,12 @@ def run_search(
     prepare(run.config.data, data_root)
     make_folder(out, sweep, runs)
     threads = sweep.resources.threads
-    use_threads(threads)
-    device = pick_device()
-    facts = {
-        "run_id": run.run_id,
-        "device": device_name(device),
-        "threads": threads,
-        "hostname": platform.node(),
-    }
-    job = RecordedJob(run.config, start(run.config, data_root, device), facts)
+    ids = {"run_id": run.run_id}
+    job = begin(run.config, ids, threads=threads, data_root=data_root, device=pick_device())
     folder = out / "search" / run.folder
     folder.mkdir(parents=True, exist_ok=True)
     settings = run.config.model_dump(mode="json")
-    params = {"job": {"run_id": run.run_id, "settings": settings}, "threads": threads}
+    params = {"job": {**ids, "settings": settings}, "threads": threads}
     (folder / "params.json").write_text(json.dumps(params))
     saved = folder / "run.pt"
     if saved.exists():

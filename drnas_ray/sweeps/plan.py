@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
@@ -22,9 +21,12 @@ from drnas_ray.config import (
     nested,
 )
 from drnas_ray.door import config_type, method_settings, retrain_config, run_config
-from drnas_ray.errors import UserError
+from drnas_ray.errors import UserError, did_you_mean
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.spec import SweepConfig
+
+MethodEntry = tuple[MethodSettings, str | None, dict[str, Any]]
+"""A method of a sweep file: its settings, its label if given, its runs' own settings."""
 
 
 @dataclass(frozen=True)
@@ -60,40 +62,65 @@ def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
     _check_keys("grid over", list(sweep.grid), every)
     for settings, _, own in methods:
         _check_keys(f"config of method {settings.name}:", _config_keys(own), [settings])
-    runs: dict[str, PlannedRun] = {}
+    runs = [
+        _run(sweep, entry, dataset, values, seed)
+        for entry, dataset in product(methods, sweep.datasets)
+        for values, seed in product(_grid(sweep, entry[0]), sweep.seeds)
+    ]
+    _check_distinct(runs)
+    return runs
+
+
+def _grid(sweep: SweepConfig, method: MethodSettings) -> Iterator[dict[str, Any]]:
+    """The grid's points, without the axes that the method's runs have no setting for."""
+    axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(method)}
+    return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+
+
+def _run(
+    sweep: SweepConfig,
+    entry: MethodEntry,
+    dataset: str | dict[str, Any],
+    variant: dict[str, Any],
+    seed: int,
+) -> PlannedRun:
+    """One combination. A method's own settings go over the sweep's, the grid's over both."""
+    settings, label, own = entry
+    data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
+    if "name" not in data:
+        raise UserError(f"data set {dict(data)} has no name: give one, such as name: digits")
+    shared = merged(_applicable(sweep.config, settings), own)
+    method: dict[str, Any] = settings.model_dump(exclude_unset=True)
+    method |= {"name": settings.name, **shared.get("method", {})}
+    raw = merged(shared, {"data": data, "seed": seed, "method": method})
+    for key, value in variant.items():
+        raw = merged(raw, nested(key, value))
+    config = run_config(raw)
+    return PlannedRun(label or config.method.label, variant, config)
+
+
+def _check_distinct(runs: list[PlannedRun]) -> None:
+    """Raise UserError where two runs are the same, or would be one figure of the table."""
     labels: dict[str, DataSettings] = {}
     rows: set[tuple[str, str, str, int]] = set()
-    for (settings, label, own), dataset in product(methods, sweep.datasets):
-        axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(settings)}
-        data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
-        if "name" not in data:
-            raise UserError(f"data set {dict(data)} has no name: give one, such as name: digits")
-        shared = merged(_applicable(sweep.config, settings), own)
-        for values, seed in product(product(*axes.values()), sweep.seeds):
-            variant = dict(zip(axes, values, strict=True))
-            raw = merged(shared, {"data": data, "seed": seed})
-            method: dict[str, Any] = settings.model_dump(exclude_unset=True)
-            raw["method"] = {**method, "name": settings.name, **shared.get("method", {})}
-            for key, value in variant.items():
-                raw = merged(raw, nested(key, value))
-            run = PlannedRun(label or "", variant, run_config(raw))
-            run = PlannedRun(label or run.config.method.label, variant, run.config)
-            if labels.setdefault(run.config.data.label, run.config.data) != run.config.data:
-                raise UserError(
-                    f"two data sets would both be '{run.config.data.label}' in the table: give "
-                    "their folders or files different names"
-                )
-            if run.run_id in runs:
-                raise UserError(f"{run.folder} is planned twice: list each method and value once")
-            row = (run.label, str(variant), run.config.data.label, seed)
-            if row in rows:
-                raise UserError(
-                    f"two methods would both be the row '{run.label}' of the table: give each a "
-                    "`label` of its own"
-                )
-            rows.add(row)
-            runs[run.run_id] = run
-    return list(runs.values())
+    ids: set[str] = set()
+    for run in runs:
+        data = run.config.data
+        if labels.setdefault(data.label, data) != data:
+            raise UserError(
+                f"two data sets would both be '{data.label}' in the table: give their folders or "
+                "files different names"
+            )
+        if run.run_id in ids:
+            raise UserError(f"{run.folder} is planned twice: list each method and value once")
+        row = (run.label, str(run.variant), data.label, run.config.seed)
+        if row in rows:
+            raise UserError(
+                f"two methods would both be the row '{run.label}' of the table: give each a "
+                "`label` of its own"
+            )
+        ids.add(run.run_id)
+        rows.add(row)
 
 
 def plan_retrains(
@@ -130,8 +157,8 @@ def retrain_of(sweep: SweepConfig, run: RunSettings, genotype: str) -> RetrainCo
     return retrain_config(merged(given, recipe))
 
 
-def _method(entry: str | dict[str, Any]) -> tuple[MethodSettings, str | None, dict[str, Any]]:
-    """A method of the sweep file: its settings, its label if given, its runs' own settings."""
+def _method(entry: str | dict[str, Any]) -> MethodEntry:
+    """Raises UserError for a wrong name, setting, label or `config`."""
     if isinstance(entry, str):
         return method_settings(entry), None, {}
     settings = {k: v for k, v in entry.items() if k not in ("label", "config")}
@@ -172,9 +199,8 @@ def _check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> N
         if key in ("seed", "method", "data.name", "method.name") or key.startswith("config."):
             raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}"
-            raise UserError(f"{where} unknown setting '{key}': {hint}")
+            hint = did_you_mean(key, known) or f"known: {', '.join(sorted(known))}"
+            raise UserError(f"{where} unknown setting '{key}': {hint.strip()}")
 
 
 def _known_paths(method: MethodSettings) -> set[str]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ray import tune
 
 from drnas_ray.config import RetrainConfig
 from drnas_ray.data.catalog import prepare
+from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.spec import SweepConfig
 from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
-
-# Any cell of the space will do to see whether a recipe is right before anything runs.
-_ANY_CELL = {"nb201": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
     runs = plan_runs(sweep)
     if sweep.retrain is not None:
         for run in runs:
-            retrain_of(sweep, run.config, _ANY_CELL[run.config.space])
+            any_cell = space_named(run.config.space).random(np.random.default_rng(0))
+            retrain_of(sweep, run.config, any_cell)
     return runs
 
 

@@ -16,11 +16,12 @@ import ray
 from ray import tune
 
 from drnas_ray.errors import UserError
+from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
 from drnas_ray.sweeps.spec import Resources
 
-# The driver's snapshot decides where a resumed trial goes on; it is forced whenever a trial has
-# made this many checkpoints, and older ones are deleted.
+# A trial goes on from its newest checkpoint that can be read; the other is there for when the
+# newest was cut off in writing.
 CHECKPOINTS_KEPT = 2
 
 
@@ -113,7 +114,7 @@ def run_jobs(
     """Run all jobs to their end under `folder`; the last record of each trial that reported.
 
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
-    failed ones start from their newest checkpoint in the last snapshot.
+    failed ones start from their newest checkpoint.
     """
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
@@ -142,9 +143,7 @@ def _forget_decisions(folder: Path) -> None:
         state = json.loads(path.read_text())
         if state.get("runner_data", {}).get("_cached_trial_decisions"):
             state["runner_data"]["_cached_trial_decisions"] = {}
-            aside = path.with_name(f".{path.name}.{os.getpid()}")
-            aside.write_text(json.dumps(state))
-            aside.replace(path)
+            write_json(path, state)
 
 
 def _new_tuner(
