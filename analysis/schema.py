@@ -90,6 +90,8 @@ EPOCHS = _schema(
         "entropy_nats": _REAL,
         "skip_count": _INT,
         "lr": _REAL,
+        "stage": _INT,  # from 0
+        "temperature": _REAL,
         "wall_s": _REAL,
         "data_s": _REAL,
         "arch_step_s": _REAL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -16,13 +16,15 @@ class ArchSample:
         to run; None runs all. Where it is False the weight is taken as 0.
     scale: (cell types, edges), a factor for each edge's whole output (PC-DARTS's edge
         normalisation); None leaves the outputs as they are.
+    skip_dropout: share of a skip connection's outputs that training drops (P-DARTS).
     """
 
     weights: Tensor
     active: Tensor | None = None
     scale: Tensor | None = None
+    skip_dropout: float = 0.0
 
     def detach(self) -> ArchSample:
         """The same values, cut from the graph: for steps that move the network's weights only."""
         scale = None if self.scale is None else self.scale.detach()
-        return ArchSample(self.weights.detach(), self.active, scale)
+        return replace(self, weights=self.weights.detach(), scale=scale)

@@ -7,7 +7,8 @@ the architecture module, the optimisers, the epoch, the random state.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ Batch = tuple[Tensor, Tensor]
 """Images (batch, channels, height, width), augmented and normalised, and labels (batch,)."""
 Weights = dict[str, Tensor]
 """The supernet's weights by parameter name."""
+Statistics = Literal["batch", "running"]
+"""What batch normalisation goes by in scoring: the batch's own statistics, or running ones."""
 
 
 class RunView(Protocol):
@@ -33,6 +36,30 @@ class RunView(Protocol):
     """(T, E, O) bool on the CPU: operations not pruned; None while all are kept."""
     epoch: int
     """Epochs completed."""
+    stage: int
+    """Stage in progress, from 0."""
+
+    @property
+    def mask(self) -> Tensor | None:
+        """`active` on the run's device."""
+
+    @property
+    def searching(self) -> bool:
+        """Past the warm-up of the stage: the architecture may move."""
+
+    @property
+    def stage_epoch(self) -> int:
+        """Epochs completed in this stage."""
+
+    @property
+    def stage_epochs(self) -> int:
+        """Epochs of this stage."""
+
+    def val_batch(self, size: int | None = None) -> Batch:
+        """A fresh random batch of the architecture's half; of the usual size if None."""
+
+    def score(self, sample: ArchSample, batch: Batch, bn: Statistics) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy (0 to 1) without a graph; running statistics stay as they are."""
 
     def loss(self, sample: ArchSample, batch: Batch) -> Tensor:
         """Cross-entropy of the supernet on a batch, a scalar with its graph."""
@@ -40,8 +67,22 @@ class RunView(Protocol):
     def step_arch(self, gradients: tuple[Tensor, ...]) -> None:
         """One step of the architecture's optimiser, gradients in the order of its parameters."""
 
-    def step_weights(self, sample: ArchSample, batch: Batch) -> None:
-        """One step of SGD on the supernet's weights, and no others."""
+    def logits(self, sample: ArchSample, batch: Batch) -> Tensor:
+        """(batch, classes), with their graph."""
+
+    def step_weights(
+        self, sample: ArchSample, batch: Batch, wrt: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, ...]:
+        """One step of SGD on the supernet's weights, and no others, under this sample.
+
+        Returns the gradients of the same loss with respect to `wrt`, for methods that move the
+        architecture by it as well (single level).
+        """
+
+    def descend(
+        self, loss: Tensor, logits: Tensor, labels: Tensor, wrt: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, ...]:
+        """As `step_weights`, for a loss of the method's own; logits are for training figures."""
 
     def weights(self) -> Weights:
         """The supernet's weights as they are now."""
@@ -54,11 +95,11 @@ class RunView(Protocol):
 
 
 class Alpha(nn.Module):
-    """One real number for each operation of each edge, (T, E, O), started near 0."""
+    """One real number for each operation of each edge, (T, E, O); the start is near 0 if None."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, start: Tensor | None = None) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(1e-3 * torch.randn(space.shape))
+        self.alpha = nn.Parameter(1e-3 * torch.randn(space.shape) if start is None else start)
 
 
 def alpha_of(run: RunView) -> Tensor:
@@ -71,6 +112,9 @@ class Method(ABC):
     """Subclass this, never another method. Shapes: T cell types, E edges, O operations."""
 
     settings_type: ClassVar[type[MethodSettings]]
+    moves: Literal["arch_step", "weight_step", "end_epoch", "never"] = "arch_step"
+    """The hook in which the architecture moves: `arch_step` on batches of its own half (bilevel),
+    `weight_step` by the same loss as the weights (single level), `end_epoch`, or none."""
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:
@@ -114,7 +158,14 @@ class Method(ABC):
         run.step_weights(self.sample(run), train)
 
     def end_epoch(self, run: RunView) -> None:  # noqa: B027  (a hook, not a duty)
-        """After the last step of each epoch, before validation; for controllers and pruning."""
+        """After the last step of each epoch, before validation; for controllers and pruning.
+
+        `run.epoch` does not count the epoch yet.
+        """
+
+    def notes(self, run: RunView) -> dict[str, float]:
+        """More figures for the record of the epoch that ended, such as a temperature."""
+        return {}
 
     @abstractmethod
     def strengths(self, run: RunView) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Batch, Method, RunView, Weights, alpha_of
+from drnas_ray.methods.relax import masked
 from drnas_ray.methods.unrolled import unrolled_gradient
 
 
@@ -40,10 +41,7 @@ class Darts(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha; a pruned operation has share 0."""
-        alpha = alpha_of(run)
-        if run.active is not None:
-            alpha = alpha.masked_fill(~run.active.to(alpha.device), float("-inf"))
-        return alpha.softmax(-1)
+        return masked(alpha_of(run), run.mask).softmax(-1)
 
     def sample(self, run: RunView) -> ArchSample:
         """The shares themselves: nothing is drawn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -67,14 +68,26 @@ def draw(beta: Tensor, active: Tensor | None) -> Tensor:
     if active is None:
         return Dirichlet(beta, validate_args=False).rsample()
     theta = torch.zeros_like(beta)
-    counts = active.sum(-1)
-    for count in counts.unique().tolist():
-        kept = active & (counts == count)[..., None]
-        where = kept.nonzero(as_tuple=True)
-        where = tuple(index.to(beta.device) for index in where)
+    for count, where in _places(tuple(active.flatten().tolist()), tuple(active.shape), beta.device):
         part = beta[where].unflatten(0, (-1, count))
         theta = theta.index_put(where, Dirichlet(part, validate_args=False).rsample().flatten())
     return theta
+
+
+@lru_cache(maxsize=8)
+def _places(
+    active: tuple[bool, ...], shape: tuple[int, ...], device: torch.device
+) -> list[tuple[int, tuple[Tensor, ...]]]:
+    """Edges with equally many kept operations: how many, and where those are.
+
+    Kept, for a mask stays the same for many steps and its places lie on the device.
+    """
+    mask = torch.tensor(active).view(shape)
+    counts = mask.sum(-1)
+    return [
+        (count, tuple(i.to(device) for i in (mask & (counts == count)[..., None]).nonzero().T))
+        for count in counts.unique().tolist()
+    ]
 
 
 def kl_to_uniform(beta: Tensor) -> Tensor:
@@ -101,15 +114,15 @@ class DrNAS(Method):
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): beta, whose largest entry is the largest of the Dirichlet mean."""
         beta = concentration(alpha_of(run))
-        return beta if run.active is None else beta * run.active.to(beta.device)
+        return beta if run.mask is None else beta * run.mask
 
     def penalty(self, run: RunView) -> Tensor | float:
         """lambda * d(beta, 1); pruned operations count as beta = 1."""
         if self.settings.penalty not in ("l2_beta", "kl"):
             return 0.0
         beta = concentration(alpha_of(run))
-        if run.active is not None:
-            beta = torch.where(run.active.to(beta.device), beta, 1.0)
+        if run.mask is not None:
+            beta = torch.where(run.mask, beta, 1.0)
         if self.settings.penalty == "kl":
             return self.settings.penalty_scale * kl_to_uniform(beta)
         distance: Tensor = torch.linalg.vector_norm(beta - 1)

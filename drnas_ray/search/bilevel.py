@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from drnas_ray.archsample import ArchSample
-from drnas_ray.data.batches import batch_count, eval_batches, random_batch, train_batches
+from drnas_ray.data.batches import batch_count, eval_batches, train_batches
 from drnas_ray.search.clock import Clock
 from drnas_ray.search.run import Run, Tally
 
@@ -54,6 +54,7 @@ def search_epoch(run: Run) -> dict[str, Any]:
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
     with run.random.in_use():
+        run.enter_stage()
         lr = _train(run, clock)
         run.method.end_epoch(run)
         run.epoch += 1
@@ -70,19 +71,21 @@ def search_epoch(run: Run) -> dict[str, Any]:
         "val_mean_loss": mean[0],
         "val_mean_acc_pct": mean[1],
         "lr": lr,
+        "stage": run.stage,
+        **run.method.notes(run),
         **learnt,
         **clock.seconds(),
     }
     if run.device.type == "cuda":
         record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
-    diverged = not math.isfinite(train_loss) or learnt["genotype"] is None
+    diverged = not math.isfinite(train_loss) or learnt["entropy_nats"] is None
     record["status"] = "diverged" if diverged else "done" if run.finished else "running"
     return record
 
 
 def _train(run: Run, clock: Clock) -> float:
     config = run.config
-    searching = run.epoch >= config.arch.warmup_epochs
+    searching = run.searching and run.method.moves == "arch_step"
     steps = batch_count(len(run.train), config.batch_size)
     batches = train_batches(run.train, config.batch_size, run.info, dtype=run.dtype)
     run.net.train()
@@ -92,7 +95,7 @@ def _train(run: Run, clock: Clock) -> float:
         with clock.part("data"):
             train = next(batches)
             if searching:
-                val = random_batch(run.val, config.batch_size, run.info, dtype=run.dtype)
+                val = run.val_batch()
         if searching:
             with clock.part("arch_step"):
                 run.method.arch_step(run, train, val)
@@ -123,7 +126,11 @@ def _count(
 
 @torch.no_grad()
 def _learnt(run: Run) -> dict[str, Any]:
-    """What the architecture module says now; a genotype of None where it can't be ranked."""
+    """What the architecture module says now.
+
+    All None where strengths are no longer finite. Before the end the genotype is None as well
+    where nothing is ranked yet: all operations of an edge equally strong.
+    """
     strengths = run.method.strengths(run).double().cpu()
     learnt: dict[str, Any] = {
         "strengths": strengths.tolist(),
@@ -133,11 +140,20 @@ def _learnt(run: Run) -> dict[str, Any]:
     }
     if strengths.isfinite().all():
         shares = strengths / strengths.sum(-1, keepdim=True)
-        ranked = run.space.discretise(strengths.numpy())
-        genotype = run.method.derive(run) if run.finished else ranked
-        learnt |= {
-            "genotype": genotype,
-            "entropy_nats": float(torch.special.entr(shares).sum(-1).mean()),
-            "skip_count": run.space.op_count(genotype, run.space.skip_op),
-        }
+        learnt["entropy_nats"] = float(torch.special.entr(shares).sum(-1).mean())
+        genotype = None
+        if run.finished:
+            genotype = run.method.derive(run)
+        elif _ranked(strengths, run.active):
+            genotype = run.space.discretise(strengths.numpy())
+        if genotype is not None:
+            learnt["genotype"] = genotype
+            learnt["skip_count"] = run.space.op_count(genotype, run.space.skip_op)
     return learnt
+
+
+def _ranked(strengths: torch.Tensor, active: torch.Tensor | None) -> bool:
+    """Whether each edge with a choice left has operations of unequal strength."""
+    kept = torch.ones_like(strengths, dtype=torch.bool) if active is None else active
+    least = strengths.masked_fill(~kept, math.inf).amin(-1)
+    return bool(((strengths.amax(-1) > least) | (kept.sum(-1) == 1)).all())

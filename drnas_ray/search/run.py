@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,11 +12,14 @@ from torch.nn import functional as F
 
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import SearchConfig
+from drnas_ray.data.batches import random_batch
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.methods import METHODS
-from drnas_ray.methods.base import Batch, Weights
+from drnas_ray.methods.base import Batch, Statistics, Weights
+from drnas_ray.search.perturb import perturbed, radius
 from drnas_ray.search.rng import RandomState
-from drnas_ray.search.schedule import cosine
+from drnas_ray.search.schedule import weight_lr
+from drnas_ray.search.stages import change
 from drnas_ray.spaces import space_named
 from drnas_ray.supernets import SUPERNETS
 
@@ -40,23 +44,78 @@ class Run:
         self.info, train, val = data
         self.train, self.val = train.to(device), val.to(device)
         self.random = RandomState(config.seed, device)
-        with self.random.in_use():
-            self.net = SUPERNETS[config.space](
-                config.supernet, in_channels=self.info.channels, classes=self.info.classes
-            ).to(device, dtype)
-            self.arch: nn.Module = self.method.make_arch(self.space).to(device, dtype)
-        self.active: Tensor | None = None
+        self.active = None
         self.epoch = 0
-        weights = config.weights
-        self.weight_optimizer = torch.optim.SGD(
+        self.stage = 0
+        self.stages = config.stage_epochs()
+        with self.random.in_use():
+            self.build(0)
+        self.tally = Tally(device)
+
+    def build(self, stage: int) -> None:
+        """A new supernet, architecture parameter and optimisers, as the stage (from 0) has them."""
+        self.stage = stage
+        self.net = self.make_net(stage)
+        self.arch: nn.Module = self.method.make_arch(self.space).to(self.device, self.dtype)
+        self.weight_optimizer = self.make_weight_optimizer()
+        self.arch_optimizer = self.method.make_arch_optimizer(self.arch, self.config)
+
+    def make_net(self, stage: int) -> nn.Module:
+        """A new supernet of the size that it has in a stage."""
+        net = SUPERNETS[self.config.space](
+            self.config.supernet_at(stage),
+            in_channels=self.info.channels,
+            classes=self.info.classes,
+        )
+        return net.to(self.device, self.dtype)
+
+    def make_weight_optimizer(self) -> torch.optim.SGD:
+        """SGD for the supernet as it is now."""
+        weights = self.config.weights
+        return torch.optim.SGD(
             self.net.parameters(),
             lr=weights.lr,
             momentum=weights.momentum,
             weight_decay=weights.weight_decay,
             nesterov=weights.nesterov,
         )
-        self.arch_optimizer = self.method.make_arch_optimizer(self.arch, config)
-        self.tally = Tally(device)
+
+    def enter_stage(self) -> None:
+        """Prune, widen or start anew where the epoch to come is the first of a later stage."""
+        starts = [sum(self.stages[:number]) for number in range(len(self.stages))]
+        due = max(number for number, start in enumerate(starts) if self.epoch >= start)
+        while self.stage < due:
+            change(self, self.stage + 1)
+
+    @property
+    def active(self) -> Tensor | None:
+        """(T, E, O) bool on the CPU: operations not pruned; None while all are kept."""
+        return self._active
+
+    @active.setter
+    def active(self, active: Tensor | None) -> None:
+        self._active = active
+        self._mask = None if active is None else active.to(self.device)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """`active` on the run's device."""
+        return self._mask
+
+    @property
+    def stage_epoch(self) -> int:
+        """Epochs completed in this stage."""
+        return self.epoch - sum(self.stages[: self.stage])
+
+    @property
+    def stage_epochs(self) -> int:
+        """Epochs of this stage."""
+        return self.stages[self.stage]
+
+    @property
+    def searching(self) -> bool:
+        """Past the warm-up of the stage: the architecture may move."""
+        return self.stage_epoch >= self.config.arch.warmup_epochs
 
     @property
     def finished(self) -> bool:
@@ -67,15 +126,36 @@ class Run:
         """Put the learning rate of this step of the current epoch in place, and return it."""
         settings = self.config.weights
         within = step / steps if settings.schedule == "step" else 0.0
-        lr = cosine(settings.lr, settings.lr_min, (self.epoch + within) / self.config.epochs)
+        lr = weight_lr(settings, self.epoch + within, self.stages)
         self.weight_optimizer.param_groups[0]["lr"] = lr
         return lr
 
     # What a method may call (methods.base.RunView) ------------------------------------------
 
+    def val_batch(self, size: int | None = None) -> Batch:
+        """A fresh random batch of the architecture's half; of the usual size if None."""
+        size = size or self.config.batch_size
+        return random_batch(self.val, size, self.info, dtype=self.dtype)
+
+    @torch.no_grad()
+    def score(self, sample: ArchSample, batch: Batch, bn: Statistics) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy (0 to 1) without a graph; running statistics stay as they are."""
+        training = self.net.training
+        self.net.train(bn == "batch")
+        buffers = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
+        logits = functional_call(self.net, buffers, (batch[0], sample))
+        self.net.train(training)
+        hits = (logits.argmax(-1) == batch[1]).to(logits.dtype)
+        return F.cross_entropy(logits, batch[1]), hits.mean()
+
+    def logits(self, sample: ArchSample, batch: Batch) -> Tensor:
+        """(batch, classes), with their graph."""
+        out: Tensor = self.net(batch[0], sample)
+        return out
+
     def loss(self, sample: ArchSample, batch: Batch) -> Tensor:
         """Cross-entropy of the supernet on a batch, a scalar with its graph."""
-        return F.cross_entropy(self.net(batch[0], sample), batch[1])
+        return F.cross_entropy(self.logits(sample, batch), batch[1])
 
     def step_arch(self, gradients: tuple[Tensor, ...]) -> None:
         """One step of the architecture's optimiser."""
@@ -84,27 +164,51 @@ class Run:
         self.arch_optimizer.step()
         self.arch_optimizer.zero_grad()
 
-    def step_weights(self, sample: ArchSample, batch: Batch) -> None:
-        """One step of SGD, gradients asked for the weights alone and clipped by their norm.
+    def step_weights(
+        self, sample: ArchSample, batch: Batch, wrt: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, ...]:
+        """One step of SGD on the supernet's weights under this sample; gradients for `wrt`."""
+        if not wrt and not self.config.weights.clip_over_arch:
+            sample = sample.detach()
+        if self.config.perturb.kind != "none":
+            sample = self._perturbed(sample.detach(), batch)
+        logits = self.logits(sample, batch)
+        return self.descend(F.cross_entropy(logits, batch[1]), logits, batch[1], wrt)
+
+    def _perturbed(self, sample: ArchSample, batch: Batch) -> ArchSample:
+        self.net.eval()
+        epsilon = radius(self.config.perturb, self.epoch, self.config.epochs)
+        moved = perturbed(sample, lambda s: self.loss(s, batch), self.config.perturb, epsilon)
+        self.net.train()
+        return moved
+
+    def descend(
+        self, loss: Tensor, logits: Tensor, labels: Tensor, wrt: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, ...]:
+        """One step of SGD down a loss, gradients asked for the weights alone and clipped.
 
         With `clip_over_arch` the architecture's gradient of this loss counts in the norm, as in
-        the authors' NAS-Bench-201 script; it moves nothing.
+        the authors' NAS-Bench-201 script; it moves nothing. Returns the gradients for `wrt`.
         """
         settings = self.config.weights
         weights = list(self.net.parameters())
         arch = list(self.arch.parameters()) if settings.clip_over_arch else []
-        logits = self.net(batch[0], sample if arch else sample.detach())
-        loss = F.cross_entropy(logits, batch[1])
-        gradients = torch.autograd.grad(loss, weights + arch, allow_unused=True)
+        gradients = torch.autograd.grad(loss, [*weights, *arch, *wrt], allow_unused=True)
         for parameter, gradient in zip(weights, gradients, strict=False):
             # An operation that did not run has no gradient, yet weight decay and momentum move
             # it all the same, as they do where every operation runs.
             parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
-        norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+        counted = gradients[: len(weights) + len(arch)]
+        norm = nn.utils.get_total_norm([g for g in counted if g is not None])
         nn.utils.clip_grads_with_norm_(weights, settings.clip, norm)
         self.weight_optimizer.step()
         self.weight_optimizer.zero_grad()
-        self.tally.add(loss.detach(), logits.detach(), batch[1])
+        self.tally.add(loss.detach(), logits.detach(), labels)
+        asked = gradients[len(weights) + len(arch) :]
+        return tuple(
+            torch.zeros_like(tensor) if gradient is None else gradient
+            for tensor, gradient in zip(wrt, asked, strict=True)
+        )
 
     def weights(self) -> Weights:
         """The supernet's weights by name."""
@@ -137,6 +241,7 @@ class Run:
         return {
             "config": self.config.canonical_json(),
             "epoch": self.epoch,
+            "stage": self.stage,
             "net": self.net.state_dict(),
             "arch": self.arch.state_dict(),
             "weight_optimizer": self.weight_optimizer.state_dict(),
@@ -148,6 +253,9 @@ class Run:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.epoch = state["epoch"]
+        if state["stage"] != self.stage:
+            with self.random.in_use():  # what it draws is overwritten, its state too
+                self.build(state["stage"])
         self.net.load_state_dict(state["net"])
         self.arch.load_state_dict(state["arch"])
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])

@@ -12,6 +12,7 @@ from functools import partial as bind
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import SupernetSettings
@@ -38,6 +39,7 @@ class Plan:
         if self.edge_scale is not None:
             self.weights = self.weights * self.edge_scale[:, None]
         active = None if arch.active is None else arch.active[0].tolist()
+        self.skip_dropout = arch.skip_dropout
         self.runs = [[True] * len(OPS) for _ in EDGES] if active is None else active
         self._bn_weights: dict[tuple[int, int], Tensor] = {}
 
@@ -123,9 +125,9 @@ class PlainCell(_Cell):
             for _ in EDGES
         )
 
-    def _operation(self, edge: int, op: int, x: Tensor) -> Tensor:
+    def _operation(self, edge: int, op: int, x: Tensor, plan: Plan) -> Tensor:
         if op == SKIP:
-            return x
+            return F.dropout(x, plan.skip_dropout, self.training)
         if op == POOL:
             return average_pool(x)
         out: Tensor = self.edges[edge][OPS[op]](x)  # type: ignore[index]
@@ -138,7 +140,7 @@ class PlainCell(_Cell):
         for edge in LEAVING[node]:
             for op in (SKIP, CONV1, CONV3, POOL):
                 if plan.runs[edge][op]:
-                    term = plan.weights[edge, op] * self._operation(edge, op, x)
+                    term = plan.weights[edge, op] * self._operation(edge, op, x, plan)
                     _add(sums, EDGES[edge][0], term)
 
 
@@ -163,7 +165,7 @@ class _Stacked(nn.Module):
         edges = self.conv3.out_channels // self.width
         x = torch.relu(x)
         parts = [
-            nn.functional.conv2d(x, self._rows(conv.weight, on), padding=conv.padding)
+            F.conv2d(x, self._rows(conv.weight, on), padding=conv.padding)
             for conv, on in ((self.conv3, on3), (self.conv1, on1))
             if on
         ]
@@ -183,7 +185,7 @@ class _Stacked(nn.Module):
         assert mean is not None and var is not None  # track_running_stats is on
         if not whole:
             mean, var = (torch.cat([t.split(self.width)[row] for row in rows]) for t in (mean, var))
-        out = nn.functional.batch_norm(
+        out = F.batch_norm(
             y, mean, var, weight, training=bn.training, momentum=bn.momentum or 0.0, eps=bn.eps
         )
         if bn.training:
@@ -219,7 +221,10 @@ class FusedCell(_Cell):
             shared = fast_average_pool(x) if op == POOL and on else x
             for k in on:
                 edge = LEAVING[node][k]
-                _add(sums, EDGES[edge][0], plan.weights[edge, op] * shared)
+                value = shared
+                if op == SKIP and plan.skip_dropout:
+                    value = F.dropout(x, plan.skip_dropout, self.training)
+                _add(sums, EDGES[edge][0], plan.weights[edge, op] * value)
 
 
 class NB201Supernet(Skeleton):

@@ -96,7 +96,7 @@ def _run(
     for key, value in variant.items():
         raw = merged(raw, nested(key, value))
     config = run_config(raw)
-    return PlannedRun(label or config.method.label, variant, config)
+    return PlannedRun(label or config.label, variant, config)
 
 
 def _check_distinct(runs: list[PlannedRun]) -> None:

@@ -19,7 +19,7 @@ from drnas_ray.search.schedule import cosine
 
 RECORD = {
     "epoch", "train_loss", "train_acc_pct", "val_loss", "val_acc_pct", "val_mean_loss",
-    "val_mean_acc_pct", "lr", "strengths", "genotype", "entropy_nats", "skip_count", "status",
+    "val_mean_acc_pct", "lr", "stage", "strengths", "genotype", "entropy_nats", "skip_count", "status",
     "data_s", "arch_step_s", "weight_step_s", "val_s", "wall_s",
 }  # fmt: skip
 PLAIN = {"crop_padding": 0, "flip": False, "train_images": 128}

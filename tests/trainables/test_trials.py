@@ -35,7 +35,8 @@ RECIPE = {
 DARTS2 = merged(BASE, {"method": {"name": "darts", "order": 2}, "seed": 5})
 UNIFORM = {"method": "uniform", "data": {"name": "digits"}, "seed": 3}
 TIMES = {
-    "wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "date", "timestamp", "reported_unix_s",
+    "wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "date", "timestamp",
+    "reported_unix_s",
     "time_this_iter_s", "time_total_s", "time_since_restore", "iterations_since_restore",
     "trial_id", "training_iteration",
 }  # fmt: skip

@@ -1,0 +1,66 @@
+"""The change from one stage of a progressive search to the next (DrNAS, section 3.4).
+
+Prune to the strongest operations of each edge, then widen the partial channels. What was learnt
+goes along: kept alphas with Adam's state, weights with batch statistics and SGD's momentum. P-DARTS
+(arXiv:1904.12760) begins anew instead, and keeps only which operations are left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from drnas_ray.supernets.widen import draw_channels, widened
+
+if TYPE_CHECKING:
+    from drnas_ray.search.run import Run
+
+
+def change(run: Run, stage: int) -> None:
+    """Take the run into a stage (from 0), the one after its own; draws from its random state."""
+    settings = run.config.stages[stage]
+    if settings.keep_ops is not None:
+        run.active = strongest(run.method.strengths(run), run.active, settings.keep_ops)
+    if settings.restart:
+        run.build(stage)
+        return
+    before = run.config.supernet_at(stage - 1).partial
+    run.stage = stage
+    now = run.config.supernet_at(stage).partial
+    if now != before:
+        _widen(run, before // now)
+
+
+def strongest(strengths: Tensor, active: Tensor | None, keep: int) -> Tensor:
+    """(T, E, O) bool on the CPU: the `keep` strongest of each edge, of those still active.
+
+    Ties go to the earlier operation. An edge that has fewer left keeps those.
+    """
+    ranked = strengths.detach().double().cpu()
+    if active is not None:
+        ranked = ranked.masked_fill(~active, -1.0)
+    first = ranked.argsort(dim=-1, descending=True, stable=True)[..., :keep]
+    kept = torch.zeros_like(ranked, dtype=torch.bool).scatter_(-1, first, True)
+    return kept if active is None else kept & active
+
+
+def _widen(run: Run, factor: int) -> None:
+    fused = run.config.supernet.fused
+    old_net, old_optimizer = run.net, run.weight_optimizer
+    state = old_net.state_dict()
+    channels = draw_channels(state, factor, fused=fused)
+    run.net = run.make_net(run.stage)
+    run.net.load_state_dict(widened(state, channels, fused=fused))
+    run.weight_optimizer = run.make_weight_optimizer()
+    momentum = {
+        name: buffer
+        for name, weight in old_net.named_parameters()
+        if (buffer := old_optimizer.state.get(weight, {}).get("momentum_buffer")) is not None
+    }
+    if not momentum:
+        return
+    moved = widened(momentum, channels, fused=fused)
+    for name, weight in run.net.named_parameters():
+        run.weight_optimizer.state[weight]["momentum_buffer"] = moved[name].clone()
