@@ -247,7 +247,7 @@ def _report_epoch(record: dict[str, Any], epochs: int) -> None:
     if "val_acc_pct" in record:
         text += (
             f" · train {record['train_acc_pct']:.2f} % · val {record['val_acc_pct']:.2f} % drawn, "
-            f"{record['val_mean_acc_pct']:.2f} % at the mean · {record['genotype']}"
+            f"{record['val_mean_acc_pct']:.2f} % at the mean · {record['genotype'] or 'nothing ranked yet'}"
         )
     left = record["wall_s"] * (epochs - record["epoch"])
     err.print(f"{text} · about {left:.0f} s left", highlight=False)
