@@ -244,10 +244,11 @@ def search(
 
 def _report_epoch(record: dict[str, Any], epochs: int) -> None:
     text = f"epoch {record['epoch']}/{epochs}"
-    if "val_acc_pct" in record:
+    if "val_mean_acc_pct" in record:
+        found = record["genotype"] or "nothing ranked yet"
         text += (
             f" · train {record['train_acc_pct']:.2f} % · val {record['val_acc_pct']:.2f} % drawn, "
-            f"{record['val_mean_acc_pct']:.2f} % at the mean · {record['genotype'] or 'nothing ranked yet'}"
+            f"{record['val_mean_acc_pct']:.2f} % at the mean · {found}"
         )
     left = record["wall_s"] * (epochs - record["epoch"])
     err.print(f"{text} · about {left:.0f} s left", highlight=False)
