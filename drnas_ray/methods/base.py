@@ -21,6 +21,7 @@ Batch = tuple[Tensor, Tensor]
 """Images (batch, channels, height, width), augmented and normalised, and labels (batch,)."""
 Weights = dict[str, Tensor]
 """The supernet's weights by parameter name."""
+Moves = Literal["arch_step", "weight_step", "end_epoch", "never"]
 Statistics = Literal["batch", "running"]
 """What batch normalisation goes by in scoring: the batch's own statistics, or running ones."""
 
@@ -112,13 +113,17 @@ class Method(ABC):
     """Subclass this, never another method. Shapes: T cell types, E edges, O operations."""
 
     settings_type: ClassVar[type[MethodSettings]]
-    moves: Literal["arch_step", "weight_step", "end_epoch", "never"] = "arch_step"
-    """The hook in which the architecture moves: `arch_step` on batches of its own half (bilevel),
-    `weight_step` by the same loss as the weights (single level), `end_epoch`, or none."""
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:
         """Takes an instance of `settings_type`; a method holds nothing else."""
+
+    @property
+    def moves(self) -> Moves:
+        """The hook in which the architecture moves: `arch_step` on batches of its own half
+        (bilevel), `weight_step` by the same loss as the weights (single level), `end_epoch`, or
+        none."""
+        return "arch_step"
 
     def make_arch(self, space: Space) -> nn.Module:
         """What is learnt about the architecture; its buffers and parameters are checkpointed."""
@@ -127,7 +132,7 @@ class Method(ABC):
     def make_arch_optimizer(self, arch: nn.Module, config: SearchConfig) -> torch.optim.Optimizer:
         """Adam with coupled weight decay."""
         return torch.optim.Adam(
-            arch.parameters(),
+            [{"params": list(arch.parameters())}],  # a group may be empty, a bare list may not
             lr=config.arch.lr,
             betas=config.arch.betas,
             weight_decay=config.arch_weight_decay(),
@@ -147,7 +152,12 @@ class Method(ABC):
         return 0.0
 
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
-        """First order: the gradient of the validation loss at the weights as they are."""
+        """First order: the gradient of the validation loss at the weights as they are.
+
+        Nothing happens where the architecture moves in another hook.
+        """
+        if self.moves != "arch_step":
+            return
         loss = run.loss(self.sample(run), val) + self.penalty(run)
         arch = list(run.arch.parameters())
         # Unused where only `none` is left; the gradient is 0 then.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 from drnas_ray.archsample import ArchSample
-from drnas_ray.methods.base import RunView
+from drnas_ray.methods.base import RunView, Statistics
+from drnas_ray.spaces.space import Space
 
 
 def masked(logits: Tensor, mask: Tensor | None) -> Tensor:
@@ -14,10 +18,38 @@ def masked(logits: Tensor, mask: Tensor | None) -> Tensor:
     return logits if mask is None else logits.masked_fill(~mask, float("-inf"))
 
 
+def kept_shares(shares: Tensor, mask: Tensor | None) -> Tensor:
+    """Shares (T, E, O) over the operations kept, that still sum to 1 on each edge."""
+    if mask is None:
+        return shares
+    kept = shares * mask
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def same_target(space: Space) -> Tensor:
+    """(E, E) bool: whether two edges enter the same node."""
+    targets = torch.tensor([target for target, _ in space.edges])
+    return targets[:, None] == targets[None, :]
+
+
+def entering_softmax(logits: Tensor, same: Tensor) -> Tensor:
+    """(T, E): softmax of (T, E) logits over the edges that enter the same node (`same_target`)."""
+    rows = masked(logits[:, None, :].expand(-1, len(same), -1), same)
+    return rows.softmax(-1).diagonal(dim1=-2, dim2=-1)
+
+
 def gumbel_like(logits: Tensor) -> Tensor:
     """Standard Gumbel noise, -log(Exp(1)), of the logits' shape; always finite."""
     tiny = torch.finfo(logits.dtype).tiny
     return -torch.empty_like(logits).exponential_().clamp_min(tiny).log()
+
+
+def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
+    """(T, E, O): the Concrete distribution (arXiv:1611.00712), reparameterised; soft shares.
+
+    Its largest share falls on an operation with probability softmax(logits) at any temperature.
+    """
+    return ((logits + gumbel_like(logits)) / temperature).softmax(-1)
 
 
 def linear(first: float, last: float, epoch: int, epochs: int) -> float:
@@ -44,7 +76,37 @@ def path(chosen: Tensor, weights: Tensor) -> ArchSample:
     return ArchSample(weights, one_hot(chosen.cpu(), weights.shape[-1], torch.bool))
 
 
-def one_path(chosen: Tensor, run: RunView) -> ArchSample:
-    """Chosen operations (T, E) with weight 1, and nothing else."""
-    dtype = next(run.arch.parameters(), torch.empty(0)).dtype
-    return path(chosen, one_hot(chosen, run.space.shape[-1], dtype))
+def one_path(chosen: Tensor, like: Tensor) -> ArchSample:
+    """Chosen operations (T, E) with weight 1, and nothing else; shape and dtype as `like`."""
+    return path(chosen, one_hot(chosen, like.shape[-1], like.dtype))
+
+
+def most_probable(strengths: Tensor) -> ArchSample:
+    """The path of the strongest operation of each edge, as `discretise` chooses it."""
+    strengths = strengths.detach()
+    return one_path(strengths.argmax(-1), strengths)
+
+
+def normalised_edges(positive: Tensor, space: Space) -> Tensor:
+    """(T, E) positive numbers, divided by their sum over the edges that enter the same node."""
+    return positive / (positive @ _together(space.edges, positive.device, positive.dtype))
+
+
+@lru_cache(maxsize=8)
+def _together(
+    edges: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """(E, E): 1 where two edges enter the same node. Kept, for copying to a GPU makes it wait."""
+    targets = [target for target, _ in edges]
+    together = torch.tensor([[a == b for b in targets] for a in targets])
+    return together.to(device, dtype)
+
+
+def best_scored(samples: Iterable[ArchSample], run: RunView, images: int, bn: Statistics) -> str:
+    """The genotype of the one-path sample with the best accuracy, each on a fresh batch.
+
+    The first of equals wins.
+    """
+    scored = [(sample, run.score(sample, run.val_batch(images), bn)[1]) for sample in samples]
+    best = int(torch.stack([accuracy for _, accuracy in scored]).argmax())
+    return run.space.discretise(scored[best][0].weights.detach().double().cpu().numpy())

@@ -17,10 +17,19 @@ from drnas_ray.methods import METHODS
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 
-CASES: dict[str, object] = {name: name for name in METHODS} | {
-    "darts-2nd": {"name": "darts", "order": 2},
-    "drnas-kl": {"name": "drnas", "penalty": "kl"},
-}
+SHRUNK = {"enas": {"name": "enas", "steps": 2, "samples": 2, "candidates": 3}}
+CASES: dict[str, object] = (
+    {name: name for name in METHODS}
+    | SHRUNK
+    | {
+        "dsnas-bilevel": {"name": "dsnas", "bilevel": True},
+        "gaea-pcdarts": {"name": "gaea", "edge_weights": True},
+        "pcdarts-k-only": {"name": "pcdarts", "edge_weights": False},
+        "snas-single": {"name": "snas", "bilevel": False},
+        "darts-2nd": {"name": "darts", "order": 2},
+        "drnas-kl": {"name": "drnas", "penalty": "kl"},
+    }
+)
 # Switches that multiply operations and sum to nothing in particular.
 NO_SHARES = {"bayesnas"}
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")

@@ -1,0 +1,102 @@
+"""P-DARTS (Chen et al., ICCV 2019, arXiv:1904.12760): deeper in stages, skips held back.
+
+DARTS's mixture in three stages, each with a deeper network and fewer operations, begun anew; skip
+connections drop out in training, less and less, and the answer may hold only so many of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from drnas_ray.archsample import ArchSample
+from drnas_ray.config import MethodSettings
+from drnas_ray.methods.base import Method, RunView, alpha_of
+from drnas_ray.methods.relax import masked
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+DECAY = 0.2
+"""Of the dropout rate in an epoch after warm-up, as an exponent."""
+
+
+class PDartsSettings(MethodSettings):
+    """skip_dropout: rate at the start of each stage, the last one for stages beyond.
+    max_skips: skip connections that the answer may hold."""
+
+    name: Literal["pdarts"] = "pdarts"
+    skip_dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.1, 0.4, 0.7), min_length=1
+    )
+    max_skips: int = Field(2, ge=0)
+    # Epochs, rates and warm-up are the authors'; depths and operations are NAS-Bench-201's.
+    shared_defaults: ClassVar[Mapping[str, Any]] = {
+        "epochs": 75,
+        "batch_size": 96,
+        "weights": {"lr_min": 0.0, "at_stage": "anew"},
+        "arch": {"lr": 6e-4, "warmup_epochs": 10},
+        "stages": [
+            {"cells": 1, "keep_ops": 5},
+            {"cells": 3, "keep_ops": 3, "restart": True},
+            {"cells": 5, "keep_ops": 2, "restart": True},
+        ],
+    }
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "P-DARTS"
+
+
+def dropout_rate(first: float, epoch: int, warmup: int, epochs: int) -> float:
+    """The rate on skips in an epoch (from 0) of a stage of so many epochs."""
+    if epoch < warmup:
+        return first * (epochs - epoch - 1) / epochs
+    return first * math.exp(-DECAY * (epoch - warmup))
+
+
+class PDarts(Method):
+    """Stages are the run's; what is P-DARTS's own is the dropout and the rule for skips."""
+
+    settings_type = PDartsSettings
+
+    def __init__(self, settings: PDartsSettings) -> None:
+        self.settings = settings
+
+    def _dropout(self, run: RunView) -> float:
+        rates = self.settings.skip_dropout
+        first = rates[min(run.stage, len(rates) - 1)]
+        return dropout_rate(first, run.stage_epoch, run.config.arch.warmup_epochs, run.stage_epochs)
+
+    def strengths(self, run: RunView) -> Tensor:
+        """(T, E, O): softmax of alpha over the operations kept."""
+        return masked(alpha_of(run), run.mask).softmax(-1)
+
+    def sample(self, run: RunView) -> ArchSample:
+        """The shares, with the dropout rate of the epoch."""
+        return ArchSample(self.strengths(run), run.active, skip_dropout=self._dropout(run))
+
+    def mean(self, run: RunView) -> ArchSample:
+        """The shares without dropout."""
+        return ArchSample(self.strengths(run), run.active)
+
+    def derive(self, run: RunView) -> str:
+        """The strongest operations; while too many are skips, the weakest skip gives way."""
+        ranked = self.strengths(run).detach().double().cpu().clone()
+        skip = run.space.ops.index(run.space.skip_op)
+        while True:
+            genotype = run.space.discretise(ranked.numpy())
+            if run.space.op_count(genotype, run.space.skip_op) <= self.settings.max_skips:
+                return genotype
+            others = ranked.clone()
+            others[..., skip] = 0
+            # A skip with nothing to give way to stays.
+            can = (ranked.argmax(-1) == skip) & (others.amax(-1) > 0)
+            if not can.any():
+                return genotype
+            weakest = torch.where(can, ranked[..., skip], math.inf).argmin()
+            ranked[..., skip].view(-1)[weakest] = 0

@@ -1,0 +1,76 @@
+"""SNAS (Xie et al., ICLR 2019, arXiv:1812.09926): shares drawn by a soft Gumbel-softmax."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from drnas_ray.archsample import ArchSample
+from drnas_ray.config import MethodSettings, SearchConfig
+from drnas_ray.errors import UserError
+from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
+from drnas_ray.methods.relax import gumbel_softmax, linear, masked
+
+
+class SnasSettings(MethodSettings):
+    """tau_first, tau_last: temperature in the first and last epoch. bilevel: False is the paper's
+    single level, weights and alpha by one loss; True is how the NAS-Bench-201 row was made."""
+
+    name: Literal["snas"] = "snas"
+    tau_first: float = Field(10.0, gt=0)
+    tau_last: float = Field(1.0, gt=0)
+    bilevel: bool = True
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "SNAS" if self.bilevel else "SNAS (single level)"
+
+    def check(self, config: SearchConfig) -> None:
+        """The perturbation is of the weight step, which here moves the architecture too."""
+        if not self.bilevel and config.perturb.kind != "none":
+            raise UserError(
+                f"perturb.kind={config.perturb.kind} with method.bilevel=false: the step that is "
+                "perturbed would move the architecture as well, set method.bilevel=true"
+            )
+
+
+class Snas(Method):
+    """Alpha is taken for the logits as it is."""
+
+    settings_type = SnasSettings
+
+    def __init__(self, settings: SnasSettings) -> None:
+        self.settings = settings
+
+    @property
+    def moves(self) -> Moves:
+        """By the weights' own loss, unless bilevel."""
+        return "arch_step" if self.settings.bilevel else "weight_step"
+
+    def _tau(self, run: RunView) -> float:
+        settings = self.settings
+        return linear(settings.tau_first, settings.tau_last, run.epoch, run.config.epochs)
+
+    def notes(self, run: RunView) -> dict[str, float]:
+        """The temperature that the next epoch has."""
+        return {"temperature": self._tau(run)}
+
+    def sample(self, run: RunView) -> ArchSample:
+        """softmax((alpha + Gumbel noise) / tau) (paper, eq. 4), over the operations kept."""
+        logits = masked(alpha_of(run), run.mask)
+        return ArchSample(gumbel_softmax(logits, self._tau(run)), run.active)
+
+    def strengths(self, run: RunView) -> Tensor:
+        """(T, E, O): softmax of alpha over the operations kept."""
+        return masked(alpha_of(run), run.mask).softmax(-1)
+
+    def weight_step(self, run: RunView, train: Batch) -> None:
+        """Single level: the same pass moves alpha."""
+        if self.settings.bilevel or not run.searching:
+            super().weight_step(run, train)
+            return
+        gradients = run.step_weights(self.sample(run), train, wrt=[alpha_of(run)])
+        run.step_arch(gradients)
