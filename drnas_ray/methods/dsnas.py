@@ -84,6 +84,8 @@ class Dsnas(Method):
 
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
         """Bilevel: the same estimate on the architecture's half."""
+        if not self.settings.bilevel:
+            return
         sample = self.sample(run)
         loss = run.loss(sample, val)
         (of_drawn,) = torch.autograd.grad(

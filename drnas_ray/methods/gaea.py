@@ -1,7 +1,7 @@
 """GAEA (Li et al., ICLR 2021, arXiv:2004.07802): exponentiated gradient on the simplex.
 
-The shares themselves are the parameter; each step multiplies them by exp(-lr * gradient) and
-normalises, which drives them towards a vertex: the mixture becomes the cell it stands for.
+The shares themselves are learnt. A step multiplies them by exp(-lr * gradient) and normalises,
+which drives them towards a vertex: the mixture becomes the cell that it stands for.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from drnas_ray.archsample import ArchSample
-from drnas_ray.config import MethodSettings, SearchConfig
+from drnas_ray.config import ArchSettings, MethodSettings, SearchConfig
 from drnas_ray.errors import UserError
-from drnas_ray.methods.base import Method, RunView
-from drnas_ray.methods.relax import normalised_edges
-from drnas_ray.spaces import space_named
+from drnas_ray.methods.base import Batch, Method, RunView
+from drnas_ray.methods.relax import entering_softmax, kept_shares, same_target
 from drnas_ray.spaces.space import Space
 
+# A share that reached 0 would never come back; the authors' clamp.
 SMALLEST_SHARE = 1e-5
 
 
 class GaeaSettings(MethodSettings):
-    """edge_weights: also a simplex over the edges that enter a node, with K = 4: GAEA PC-DARTS."""
+    """edge_weights: learn the weights of the edges into each node as well, on partial channels."""
 
     name: Literal["gaea"] = "gaea"
     edge_weights: bool = False
 
     @property
     def shared_defaults(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Rate 0.1; partial channels belong to PC-DARTS, edge weights to it as well."""
+        """The authors' rate; partial channels go with edge weights, as in PC-DARTS."""
         partial = {"supernet": {"partial": 4}} if self.edge_weights else {}
         return {"arch": {"lr": 0.1}, **partial}
 
@@ -41,62 +41,60 @@ class GaeaSettings(MethodSettings):
         return "GAEA + PC-DARTS" if self.edge_weights else "GAEA + DARTS"
 
     def arch_weight_decay(self) -> float:
-        """None: shares don't decay."""
+        """Shares on a simplex decay towards nothing."""
         return 0.0
 
     def check(self, config: SearchConfig) -> None:
-        """A decay has no meaning on the simplex."""
-        if config.arch_weight_decay():
+        """What only Adam reads must stay unset."""
+        arch = config.arch
+        if config.arch_weight_decay() or arch.betas != ArchSettings().betas:
             raise UserError(
-                f"arch.weight_decay={config.arch.weight_decay} with method gaea: shares on a "
-                "simplex don't decay, leave it out"
+                f"arch.weight_decay={arch.weight_decay}, arch.betas={list(arch.betas)} with method "
+                "gaea: exponentiated gradient has neither, leave both out"
             )
 
 
 class Shares(nn.Module):
-    """shares: (T, E, O), rows on the simplex; edges: (T, E), on a simplex for each node."""
+    """shares: (T, E, O), each edge's on a simplex; edge: (T, E), on one for each node, or None."""
 
-    edges: nn.Parameter | None
+    edge: nn.Parameter | None
+    same: Tensor
 
-    def __init__(self, space: Space, *, edges: bool) -> None:
+    def __init__(self, space: Space, *, edge_weights: bool) -> None:
         super().__init__()
-        self.shares = nn.Parameter(torch.full(space.shape, 1 / space.shape[-1]))
-        uniform = normalised_edges(torch.ones(space.shape[:2]), space)
-        self.edges = nn.Parameter(uniform) if edges else None
+        self.shares = nn.Parameter(torch.zeros(space.shape).softmax(-1))
+        same = same_target(space)
+        # On the run's device like the rest, so that a step copies nothing to it.
+        self.register_buffer("same", same, persistent=False)
+        uniform = entering_softmax(torch.zeros(space.shape[:2]), same)
+        self.edge = nn.Parameter(uniform.clone()) if edge_weights else None
 
 
 class ExponentiatedGradient(torch.optim.Optimizer):
-    """p <- p * exp(-lr * gradient), brought back onto the simplex by the group's `onto`.
+    """p <- p * exp(-lr * gradient) / sum: mirror descent with the entropy as the mirror map.
 
-    onto: normalises a positive tensor over each simplex. Shares are kept above 1e-5, below which
-    none would ever come back.
+    simplices: a parameter, and the softmax over its simplices, for each; the step is that softmax
+    of log p - lr * gradient.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
-        super().__init__(groups, {"lr": lr})
-        self.onto: list[Callable[[Tensor], Tensor]] = [
-            group.pop("onto") for group in self.param_groups
-        ]
+    def __init__(
+        self, simplices: list[tuple[nn.Parameter, Callable[[Tensor], Tensor]]], lr: float
+    ) -> None:
+        super().__init__([parameter for parameter, _ in simplices], {"lr": lr})
+        # Not in a group, for groups are checkpointed.
+        self.softmaxes = [softmax for _, softmax in simplices]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step."""
-        for group, onto in zip(self.param_groups, self.onto, strict=True):
-            for parameter in group["params"]:
-                exponent = -group["lr"] * parameter.grad
-                # The largest exponent of a row may be huge; only differences count.
-                exponent = (exponent - exponent.amax(-1, keepdim=True)).clamp_min(-60)
-                moved = onto(parameter * exponent.exp()).clamp_min(SMALLEST_SHARE)
-                parameter.copy_(onto(moved))
-
-
-def normalised(p: Tensor) -> Tensor:
-    """Rows of the last axis sum to 1."""
-    return p / p.sum(-1, keepdim=True)
+        """One step of all parameters."""
+        (group,) = self.param_groups
+        for parameter, softmax in zip(group["params"], self.softmaxes, strict=True):
+            moved = softmax(parameter.log() - group["lr"] * parameter.grad)
+            parameter.copy_(softmax(moved.clamp_min(SMALLEST_SHARE).log()))
 
 
 class Gaea(Method):
-    """A mixture like DARTS's; what differs is what is learnt, and how it moves."""
+    """A mixture as in DARTS or PC-DARTS; what is learnt, and how it moves, differs."""
 
     settings_type = GaeaSettings
 
@@ -105,35 +103,41 @@ class Gaea(Method):
 
     def make_arch(self, space: Space) -> nn.Module:
         """Uniform shares."""
-        return Shares(space, edges=self.settings.edge_weights)
+        return Shares(space, edge_weights=self.settings.edge_weights)
 
     def make_arch_optimizer(self, arch: nn.Module, config: SearchConfig) -> torch.optim.Optimizer:
-        """Exponentiated gradient; `arch.betas` belong to Adam and are not used."""
+        """Exponentiated gradient with rate `arch.lr`."""
         assert isinstance(arch, Shares)
-        space = space_named(config.space)
-        groups: list[dict[str, Any]] = [{"params": [arch.shares], "onto": normalised}]
-        if arch.edges is not None:
-            groups.append({"params": [arch.edges], "onto": lambda p: normalised_edges(p, space)})
-        return ExponentiatedGradient(groups, config.arch.lr)
-
-    def _kept(self, run: RunView) -> Tensor:
-        """(T, E, O): shares over the operations kept."""
-        assert isinstance(run.arch, Shares)
-        return run.arch.shares if run.mask is None else normalised(run.arch.shares * run.mask)
-
-    def _scale(self, run: RunView) -> Tensor | None:
-        assert isinstance(run.arch, Shares)
-        return None if run.arch.edges is None else run.arch.edges
+        simplices: list[tuple[nn.Parameter, Callable[[Tensor], Tensor]]]
+        simplices = [(arch.shares, lambda logits: logits.softmax(-1))]
+        if arch.edge is not None:
+            simplices.append((arch.edge, lambda logits: entering_softmax(logits, arch.same)))
+        return ExponentiatedGradient(simplices, config.arch.lr)
 
     def sample(self, run: RunView) -> ArchSample:
-        """The shares themselves."""
-        return ArchSample(self._kept(run), run.active, self._scale(run))
+        """The shares of the operations kept, and the edges' weights."""
+        arch = _shares(run)
+        return ArchSample(kept_shares(arch.shares, run.mask), run.active, arch.edge)
 
     def mean(self, run: RunView) -> ArchSample:
-        """The same: nothing is drawn."""
+        """The sample itself: nothing is drawn."""
         return self.sample(run)
 
+    def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
+        """First order, on the simplex of the operations kept."""
+        if run.mask is not None:
+            # Else a step would be longer by how little of the simplex the kept ones hold.
+            shares = _shares(run).shares
+            with torch.no_grad():
+                shares.copy_(kept_shares(shares, run.mask))
+        super().arch_step(run, train, val)
+
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): shares times their edge's weight."""
-        scale = self._scale(run)
-        return self._kept(run) if scale is None else self._kept(run) * scale[..., None]
+        """(T, E, O): share times edge weight."""
+        sample = self.sample(run)
+        return sample.weights if sample.scale is None else sample.weights * sample.scale[..., None]
+
+
+def _shares(run: RunView) -> Shares:
+    assert isinstance(run.arch, Shares)
+    return run.arch

@@ -36,12 +36,13 @@ class GdasSettings(MethodSettings):
 def straight_through(logits: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """One choice an edge by Gumbel-max (T, E), and its one-hot weights (T, E, O).
 
-    The weights' gradient is that of softmax((logits + noise) / tau) (paper, eqs. 5 and 6).
+    The weights' gradient is that of softmax((logits + noise) / tau).
     """
     soft = gumbel_softmax(logits, tau)
     chosen = soft.detach().argmax(-1)
     hard = one_hot(chosen, logits.shape[-1], logits.dtype)
-    return chosen, hard + soft - soft.detach()
+    # The bracket is exactly 0: weights are 1 and 0 to the bit.
+    return chosen, hard + (soft - soft.detach())
 
 
 class Gdas(Method):
@@ -52,18 +53,18 @@ class Gdas(Method):
     def __init__(self, settings: GdasSettings) -> None:
         self.settings = settings
 
-    def _tau(self, run: RunView) -> float:
+    def _tau(self, run: RunView, epoch: int) -> float:
         settings = self.settings
-        return linear(settings.tau_first, settings.tau_last, run.epoch, run.config.epochs)
+        return linear(settings.tau_first, settings.tau_last, epoch, run.config.epochs)
 
     def notes(self, run: RunView) -> dict[str, float]:
-        """The temperature that the next epoch has."""
-        return {"temperature": self._tau(run)}
+        """The temperature of the epoch that ended."""
+        return {"temperature": self._tau(run, run.epoch - 1)}
 
     def sample(self, run: RunView) -> ArchSample:
         """A choice an edge; only it runs."""
         logits = masked(alpha_of(run).log_softmax(-1), run.mask)
-        return path(*straight_through(logits, self._tau(run)))
+        return path(*straight_through(logits, self._tau(run, run.epoch)))
 
     def mean(self, run: RunView) -> ArchSample:
         """The most probable path."""

@@ -50,18 +50,18 @@ class Snas(Method):
         """By the weights' own loss, unless bilevel."""
         return "arch_step" if self.settings.bilevel else "weight_step"
 
-    def _tau(self, run: RunView) -> float:
+    def _tau(self, run: RunView, epoch: int) -> float:
         settings = self.settings
-        return linear(settings.tau_first, settings.tau_last, run.epoch, run.config.epochs)
+        return linear(settings.tau_first, settings.tau_last, epoch, run.config.epochs)
 
     def notes(self, run: RunView) -> dict[str, float]:
-        """The temperature that the next epoch has."""
-        return {"temperature": self._tau(run)}
+        """The temperature of the epoch that ended."""
+        return {"temperature": self._tau(run, run.epoch - 1)}
 
     def sample(self, run: RunView) -> ArchSample:
-        """softmax((alpha + Gumbel noise) / tau) (paper, eq. 4), over the operations kept."""
+        """softmax((alpha + Gumbel noise) / tau) over the operations kept."""
         logits = masked(alpha_of(run), run.mask)
-        return ArchSample(gumbel_softmax(logits, self._tau(run)), run.active)
+        return ArchSample(gumbel_softmax(logits, self._tau(run, run.epoch)), run.active)
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept."""

@@ -17,7 +17,11 @@ from drnas_ray.methods import METHODS
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 
-SHRUNK = {"enas": {"name": "enas", "steps": 2, "samples": 2, "candidates": 3}}
+# A tiny run has two steps an epoch.
+SHRUNK = {
+    "enas": {"name": "enas", "steps": 2, "samples": 2, "candidates": 3},
+    "proxyless": {"name": "proxyless", "every": 1},
+}
 CASES: dict[str, object] = (
     {name: name for name in METHODS}
     | SHRUNK

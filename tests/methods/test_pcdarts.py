@@ -38,7 +38,7 @@ def test_gradient_of_edge_weights():
     for edges in ENTERING:
         for e in edges:
             for f in edges:
-                expected[e, f] = w[e] * ((e == f) - w[f])
+                expected[e, f] = w[e] * (float(e == f) - w[f])
     torch.testing.assert_close(jacobian[0, :, 0], expected)
 
 
