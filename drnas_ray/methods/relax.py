@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -85,21 +84,6 @@ def most_probable(strengths: Tensor) -> ArchSample:
     """The path of the strongest operation of each edge, as `discretise` chooses it."""
     strengths = strengths.detach()
     return one_path(strengths.argmax(-1), strengths)
-
-
-def normalised_edges(positive: Tensor, space: Space) -> Tensor:
-    """(T, E) positive numbers, divided by their sum over the edges that enter the same node."""
-    return positive / (positive @ _together(space.edges, positive.device, positive.dtype))
-
-
-@lru_cache(maxsize=8)
-def _together(
-    edges: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """(E, E): 1 where two edges enter the same node. Kept, for copying to a GPU makes it wait."""
-    targets = [target for target, _ in edges]
-    together = torch.tensor([[a == b for b in targets] for a in targets])
-    return together.to(device, dtype)
 
 
 def best_scored(samples: Iterable[ArchSample], run: RunView, images: int, bn: Statistics) -> str:
