@@ -19,19 +19,18 @@ from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Method, RunView, alpha_of
 from drnas_ray.methods.relax import masked
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
+# How fast the dropout rate falls after the warm-up, in each epoch (the authors' train_search.py).
 DECAY = 0.2
-"""Of the dropout rate in an epoch after warm-up, as an exponent."""
+Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PDartsSettings(MethodSettings):
-    """skip_dropout: rate at the start of each stage, the last one for stages beyond.
-    max_skips: skip connections that the answer may hold."""
+    """skip_dropout: rate at the start of each stage; stages beyond the last have the last.
+    max_skips: skip connections that the answer may hold.
+    """
 
     name: Literal["pdarts"] = "pdarts"
-    skip_dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.1, 0.4, 0.7), min_length=1
-    )
+    skip_dropout: tuple[Rate, ...] = Field((0.1, 0.4, 0.7), min_length=1)
     max_skips: int = Field(2, ge=0)
     # Epochs, rates and warm-up are the authors'; depths and operations are NAS-Bench-201's.
     shared_defaults: ClassVar[Mapping[str, Any]] = {
@@ -53,7 +52,11 @@ class PDartsSettings(MethodSettings):
 
 
 def dropout_rate(first: float, epoch: int, warmup: int, epochs: int) -> float:
-    """The rate on skips in an epoch (from 0) of a stage of so many epochs."""
+    """The rate on skips in an epoch (from 0) of a stage of `epochs`, the first `warmup` waiting.
+
+    Linear towards 0 over the stage while the weights train alone, then back at `first` and
+    exponential, as in the authors' train_search.py.
+    """
     if epoch < warmup:
         return first * (epochs - epoch - 1) / epochs
     return first * math.exp(-DECAY * (epoch - warmup))
@@ -85,7 +88,10 @@ class PDarts(Method):
         return ArchSample(self.strengths(run), run.active)
 
     def derive(self, run: RunView) -> str:
-        """The strongest operations; while too many are skips, the weakest skip gives way."""
+        """The strongest operations; while too many are skips, the weakest skip gives way.
+
+        Where nothing but skips is left the answer may hold more of them.
+        """
         ranked = self.strengths(run).detach().double().cpu().clone()
         skip = run.space.ops.index(run.space.skip_op)
         while True:
@@ -94,7 +100,7 @@ class PDarts(Method):
                 return genotype
             others = ranked.clone()
             others[..., skip] = 0
-            # A skip with nothing to give way to stays.
+            # Pruned operations have share 0: with nothing else left a skip stays.
             can = (ranked.argmax(-1) == skip) & (others.amax(-1) > 0)
             if not can.any():
                 return genotype
