@@ -45,7 +45,7 @@ def score_gradient(logits: Tensor, drawn: Tensor, of_drawn: Tensor) -> Tensor:
 
     logits (T, E, O), -inf where pruned; drawn one-hot; of_drawn: gradient of the loss with respect
     to the one-hot weights, 0 where nothing ran. For a loss that is linear in each edge's weights
-    the expectation is the exact gradient of the expected loss (paper, eq. 8).
+    the expectation is the exact gradient of the expected loss.
     """
     cost = (drawn * of_drawn).sum(-1, keepdim=True)
     return cost * (drawn - logits.softmax(-1))
@@ -83,7 +83,9 @@ class Dsnas(Method):
         run.step_arch((score_gradient(logits, drawn.detach(), of_drawn),))
 
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
-        """Bilevel: the same estimate on the architecture's half."""
+        """Bilevel: the same estimate on the architecture's half; else nothing."""
+        if not self.settings.bilevel:
+            return
         if not self.settings.bilevel:
             return
         sample = self.sample(run)
