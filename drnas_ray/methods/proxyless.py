@@ -21,10 +21,11 @@ from drnas_ray.spaces.space import Space
 
 
 class ProxylessSettings(MethodSettings):
-    """every: one architecture step in so many weight steps."""
+    """every: weight steps for each architecture step."""
 
     name: Literal["proxyless"] = "proxyless"
     every: int = Field(5, ge=1)
+    # The authors' 40 epochs of weights alone, then 120 of both; Adam without its first moment.
     shared_defaults: ClassVar[Mapping[str, Any]] = {
         "epochs": 160,
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999), "warmup_epochs": 40},
@@ -42,8 +43,10 @@ class ProxylessSettings(MethodSettings):
 
 
 class Gates(Alpha):
-    """Alpha, and how many steps of the search have passed; the count is a plain number, so that
-    asking it never waits for a GPU."""
+    """Alpha, and how many steps of the search have passed.
+
+    The count is a plain number, so that asking it never waits for a GPU.
+    """
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
@@ -58,14 +61,22 @@ class Gates(Alpha):
         self.steps = state["steps"]
 
 
-def gate_gradient(of_gates: Tensor, shares: Tensor, alpha_like: Tensor, pair: Tensor) -> Tensor:
-    """dL/dalpha_i = sum over the pair's j of dL/dg_j p_j (delta_ij - p_i), 0 for other operations.
+def draw_pair(logits: Tensor) -> Tensor:
+    """(T, E, 2): two operations of each edge, drawn without replacement from softmax(logits).
 
-    of_gates, shares, pair: (T, E, 2), the gates' gradients, the pair's probabilities (sum 1) and
-    which operations it is; the result is (T, E, O) like alpha (paper, eq. 4).
+    The two largest of logits with Gumbel noise are such a draw. Where only one operation is above
+    -inf it comes first, and another one after it.
     """
-    inner = (of_gates * shares).sum(-1, keepdim=True)
-    return torch.zeros_like(alpha_like).scatter(-1, pair, shares * (of_gates - inner))
+    return (logits + gumbel_like(logits)).topk(2, -1).indices
+
+
+def gate_gradient(of_gates: Tensor, shares: Tensor) -> Tensor:
+    """dL/dalpha_i = sum_j dL/dg_j p_j (delta_ij - p_i), the paper's eq. 4 over the pair.
+
+    of_gates, shares, and the result: (T, E, 2), the gates' gradients and the pair's probabilities,
+    which sum to 1.
+    """
+    return shares * (of_gates - (of_gates * shares).sum(-1, keepdim=True))
 
 
 class Proxyless(Method):
@@ -98,25 +109,30 @@ class Proxyless(Method):
         run.arch.steps += 1
         if (run.arch.steps - 1) % self.settings.every:
             return
-        logits = masked(run.arch.alpha.detach(), run.mask)
-        # The two largest of logits with Gumbel noise: a draw of two without replacement.
-        pair = (logits + gumbel_like(logits)).topk(2, -1).indices
+        alpha = run.arch.alpha
+        logits = masked(alpha.detach(), run.mask)
+        pair = draw_pair(logits)
         shares = logits.gather(-1, pair).softmax(-1)
         opened = pair.gather(-1, draw_choice(shares)[..., None])
         gates = torch.zeros_like(logits).scatter(-1, opened, 1.0).requires_grad_()
         both = torch.zeros(logits.shape, dtype=torch.bool).scatter(-1, pair.cpu(), True)
         if run.active is not None:
             both &= run.active  # an edge with one operation left has no second one
+        # Both run; the closed one, times 0, changes nothing but has a gradient to its gate.
         loss = run.loss(ArchSample(gates, both), val)
         (of_gates,) = torch.autograd.grad(loss, [gates], allow_unused=True, materialize_grads=True)
-        before = logits.gather(-1, pair).logsumexp(-1, keepdim=True)
-        run.step_arch((gate_gradient(of_gates.gather(-1, pair), shares, logits, pair),))
-        self._keep_mass(run, pair, before)
+        before = alpha.detach().clone()
+        gradient = gate_gradient(of_gates.gather(-1, pair), shares)
+        run.step_arch((torch.zeros_like(before).scatter(-1, pair, gradient),))
+        with torch.no_grad():
+            alpha.copy_(same_mass(before, alpha, pair, run.mask))
 
-    @torch.no_grad()
-    def _keep_mass(self, run: RunView, pair: Tensor, before: Tensor) -> None:
-        """Shift the pair so that its total mass, and so that of the others, is as it was."""
-        alpha = alpha_of(run)
-        logits = masked(alpha, run.mask).gather(-1, pair)
-        shift = before - logits.logsumexp(-1, keepdim=True)
-        alpha.scatter_add_(-1, pair, shift.expand_as(pair).to(alpha.dtype))
+
+def same_mass(before: Tensor, after: Tensor, pair: Tensor, mask: Tensor | None) -> Tensor:
+    """(T, E, O): the pair's alphas as stepped, shifted so that their joint mass is as before.
+
+    All others are as before, so their probabilities are too.
+    """
+    old, new = (masked(alpha, mask).gather(-1, pair) for alpha in (before, after))
+    shift = old.logsumexp(-1, keepdim=True) - new.logsumexp(-1, keepdim=True)
+    return before.scatter(-1, pair, after.gather(-1, pair) + shift)
