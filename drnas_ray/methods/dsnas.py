@@ -86,8 +86,6 @@ class Dsnas(Method):
         """Bilevel: the same estimate on the architecture's half; else nothing."""
         if not self.settings.bilevel:
             return
-        if not self.settings.bilevel:
-            return
         sample = self.sample(run)
         loss = run.loss(sample, val)
         (of_drawn,) = torch.autograd.grad(
