@@ -6,7 +6,7 @@ gradient of the weights, and in the operation frequencies that the prior moves t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,19 +14,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from drnas_ray.archsample import ArchSample
-from drnas_ray.config import MethodSettings, SearchConfig
+from drnas_ray.config import ArchSettings, MethodSettings, SearchConfig
 from drnas_ray.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
-from drnas_ray.methods.relax import draw_choice, most_probable, one_path
+from drnas_ray.methods.relax import draw_choice, kept_shares, most_probable, one_path
 from drnas_ray.spaces.space import Space
 
 
 class ParsecSettings(MethodSettings):
-    """samples: cells drawn for each batch, the paper's K."""
+    """samples: cells drawn for each batch, K in the paper; one alone would say nothing."""
 
     name: Literal["parsec"] = "parsec"
-    samples: int = Field(4, ge=1)
-    shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 0.01}}
+    samples: int = Field(4, ge=2)
+    shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 1e-3}}
     mixes: ClassVar[bool] = False
 
     @property
@@ -35,15 +35,21 @@ class ParsecSettings(MethodSettings):
         return "PARSEC"
 
     def arch_weight_decay(self) -> float:
-        """None: probabilities don't decay."""
+        """Probabilities decay towards nothing."""
         return 0.0
 
     def check(self, config: SearchConfig) -> None:
-        """The prior stays a distribution only for rates up to 1 and without decay."""
-        if config.arch.lr > 1 or config.arch_weight_decay():
+        """What only Adam reads must stay unset, and the prior moves at most all the way."""
+        arch = config.arch
+        if config.arch_weight_decay() or arch.betas != ArchSettings().betas:
             raise UserError(
-                f"arch.lr={config.arch.lr:g}, arch.weight_decay={config.arch.weight_decay} with "
-                "method parsec: the prior moves by a share of at most 1 and does not decay"
+                f"arch.weight_decay={arch.weight_decay}, arch.betas={list(arch.betas)} with method "
+                "parsec: its prior moves without Adam, leave both out"
+            )
+        if arch.lr > 1:
+            raise UserError(
+                f"arch.lr={arch.lr:g} with method parsec: the prior goes that part of the way to "
+                "the frequencies, give at most 1"
             )
 
 
@@ -53,20 +59,6 @@ class Prior(nn.Module):
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.prior = nn.Parameter(torch.full(space.shape, 1 / space.shape[-1]))
-
-
-class Toward(torch.optim.Optimizer):
-    """p <- p - lr * gradient. With the gradient p - f that is (1 - lr) p + lr f, on the simplex."""
-
-    def __init__(self, params: Any, lr: float) -> None:
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.sub_(group["lr"] * parameter.grad)
 
 
 def importance(losses: Tensor, images: int) -> Tensor:
@@ -87,17 +79,14 @@ class Parsec(Method):
         return Prior(space)
 
     def make_arch_optimizer(self, arch: nn.Module, config: SearchConfig) -> torch.optim.Optimizer:
-        """The convex step, of share `arch.lr`."""
-        return Toward(arch.parameters(), config.arch.lr)
+        """Plain descent: with the gradient pi - f, pi becomes (1 - lr) pi + lr f."""
+        return torch.optim.SGD(arch.parameters(), lr=config.arch.lr)
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): the prior over the operations kept."""
-        assert isinstance(run.arch, Prior)
-        prior = run.arch.prior if run.mask is None else run.arch.prior * run.mask
-        # The start of an operation lies above 0 and a kept one never reaches it in float32's range.
-        prior = prior.clamp_min(torch.finfo(prior.dtype).tiny)
-        prior = prior if run.mask is None else prior * run.mask
-        return prior / prior.sum(-1, keepdim=True)
+        prior = _prior(run)
+        # Above 0, for pruning could leave only operations that float32 has rounded to 0.
+        return kept_shares(prior.clamp_min(torch.finfo(prior.dtype).tiny), run.mask)
 
     def sample(self, run: RunView) -> ArchSample:
         """One cell from the prior."""
@@ -114,7 +103,10 @@ class Parsec(Method):
         losses = torch.stack([run.score(sample, val, "batch")[0] for sample in samples])
         omega = importance(losses, len(val[1]))
         frequency = torch.einsum("k,kteo->teo", omega, torch.stack([s.weights for s in samples]))
-        run.step_arch((self.strengths(run).detach() - frequency,))
+        prior = _prior(run)
+        with torch.no_grad():
+            prior.copy_(self.strengths(run))  # pruned operations give their part to the kept ones
+        run.step_arch((prior.detach() - frequency,))
 
     def weight_step(self, run: RunView, train: Batch) -> None:
         """The gradient of sum_k omega_k L_k, the weights omega held fixed."""
@@ -123,3 +115,8 @@ class Parsec(Method):
         losses = torch.stack([nn.functional.cross_entropy(one, train[1]) for one in logits])
         omega = importance(losses.detach(), len(train[1]))
         run.descend(omega @ losses, torch.einsum("k,kbc->bc", omega, logits), train[1])
+
+
+def _prior(run: RunView) -> Tensor:
+    assert isinstance(run.arch, Prior)
+    return run.arch.prior
