@@ -19,11 +19,15 @@ from drnas_ray.methods.base import Method, Moves, RunView, Statistics
 from drnas_ray.methods.relax import best_scored, masked, one_path
 from drnas_ray.spaces.space import Space
 
+# Largest norm of the controller's gradient, the authors' constant.
+CLIP = 5.0
+
 
 class EnasSettings(MethodSettings):
     """steps, samples: controller steps an epoch, and cells whose gradients each step averages.
     entropy: its weight in the reward. baseline_decay: of the running mean of rewards.
-    candidates: cells drawn at the end, the best scored one being the answer.
+    candidates: cells drawn at the end and scored on a fresh batch of `score_batch` images each.
+    bn: what batch normalisation goes by in scoring.
     hidden, temperature, tanh: size of the LSTM; logits are tanh * tanh(raw / temperature)."""
 
     name: Literal["enas"] = "enas"
@@ -32,7 +36,7 @@ class EnasSettings(MethodSettings):
     entropy: float = Field(1e-4, ge=0)
     baseline_decay: Decay = 0.99
     candidates: int = Field(100, ge=1)
-    score_batch: int = Field(512, ge=2)
+    score_batch: int = Field(128, ge=2)
     bn: Statistics = "batch"
     hidden: int = Field(32, ge=1)
     temperature: float = Field(5.0, gt=0)
@@ -196,7 +200,8 @@ class Enas(Method):
             allow_unused=True,
             materialize_grads=True,
         )
-        run.step_arch(gradients)
+        factor = (CLIP / nn.utils.get_total_norm(gradients)).clamp_max(1)
+        run.step_arch(tuple(gradient * factor for gradient in gradients))
 
     @torch.no_grad()
     def _baseline(self, controller: Controller, reward: Tensor) -> Tensor:
