@@ -21,10 +21,12 @@ from drnas_ray.spaces.space import Space
 
 # A switch along which the loss has no curvature would pay nothing, and its gamma be infinite.
 SMALLEST_OMEGA = 1e-3
+# `none` brings nothing, so its switch means nothing: it is what an edge has when all else is off.
+NONE_STRENGTH = 1e-12
 
 
 class BayesNASSettings(MethodSettings):
-    """sparsity: lambda of the prior. threshold: a switch below it is off, and pruned."""
+    """sparsity: lambda of the prior. threshold: an operation whose gamma is below it is pruned."""
 
     name: Literal["bayesnas"] = "bayesnas"
     sparsity: float = Field(0.01, gt=0)
@@ -53,6 +55,7 @@ class Switches(nn.Module):
 
     gamma: Tensor
     omega: Tensor
+    none: Tensor
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -61,6 +64,8 @@ class Switches(nn.Module):
         self.switch = nn.Parameter(start + 1e-3 * torch.randn(space.shape))
         self.register_buffer("gamma", torch.full(space.shape, start))
         self.register_buffer("omega", torch.ones(space.shape))
+        none = torch.tensor([op == "none" for op in space.ops]).expand(space.shape)
+        self.register_buffer("none", none, persistent=False)
 
 
 def reweighted(
@@ -117,43 +122,51 @@ class BayesNAS(Method):
             run.active = self._left(run)
 
     def curvature(self, run: RunView, batch: Batch) -> Tensor:
-        """(T, E, O): the exact diagonal of the loss's Hessian with respect to the switches."""
+        """(T, E, O): the exact diagonal of the loss's Hessian with respect to the switches.
+
+        The weights are as they are and the statistics the batch's. By double backward, one number
+        after the other.
+        """
         switch = _switches(run).switch
-        loss = run.loss_at(run.weights(), self.sample(run), batch)
-        (gradient,) = torch.autograd.grad(
-            loss, [switch], create_graph=True, allow_unused=True, materialize_grads=True
-        )
-        flat = gradient.flatten()
-        if not flat.requires_grad:
-            return torch.zeros_like(switch)
-        rows = [
-            torch.autograd.grad(
-                one, [switch], retain_graph=True, allow_unused=True, materialize_grads=True
-            )[0].flatten()[number]
-            for number, one in enumerate(flat)
-        ]
+        weights = {name: weight.detach() for name, weight in run.weights().items()}
+        loss = run.loss_at(weights, self.sample(run), batch)
+        # Where only `none` is left the loss has no graph to the switches.
+        gradient = _gradient(loss, switch, create_graph=True)
+        rows = [_gradient(one, switch).flatten()[i] for i, one in enumerate(gradient.flatten())]
         return torch.stack(rows).view_as(switch)
 
     def _left(self, run: RunView) -> Tensor:
-        """`none` has no switch to turn off; an edge always keeps its strongest operation."""
-        size = _switches(run).switch.abs()
-        on = size >= self.settings.threshold
-        if run.mask is not None:
-            size, on = size * run.mask, on & run.mask
-        on.scatter_(-1, size.argmax(-1, keepdim=True), True)
-        if "none" in run.space.ops:
-            none = run.space.ops.index("none")
-            on[..., none] = True if run.mask is None else run.mask[..., none]
-        return on.cpu()
+        """(T, E, O) bool on the CPU: kept operations with gamma at or above the threshold.
+
+        `none` stays where it is still there, else the strongest does: no edge is left with nothing.
+        """
+        strengths = self.strengths(run)
+        kept = torch.ones_like(strengths, dtype=torch.bool) if run.mask is None else run.mask
+        on = kept & (_switches(run).gamma >= self.settings.threshold)
+        last = kept & _switches(run).none
+        empty = ~(on | last).any(-1, keepdim=True)
+        strongest = torch.zeros_like(on).scatter(-1, strengths.argmax(-1, keepdim=True), True)
+        return (on | last | (empty & strongest)).cpu()
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): |s|. `none`, whose switch brings nothing, wins where all others are off."""
-        size = _switches(run).switch.abs()
-        if "none" in run.space.ops:
-            none = torch.zeros_like(size, dtype=torch.bool)
-            none[..., run.space.ops.index("none")] = True
-            size = torch.where(none, max(self.settings.threshold, 1e-12), size)
+        """(T, E, O): |s|; `none` wins only where all others are pruned."""
+        size = torch.where(_switches(run).none, NONE_STRENGTH, _switches(run).switch.abs())
         return size if run.mask is None else size * run.mask
+
+
+def _gradient(value: Tensor, of: Tensor, *, create_graph: bool = False) -> Tensor:
+    """d value / d of, 0 where they are not connected; the graph is kept."""
+    if not value.requires_grad:
+        return torch.zeros_like(of)
+    (gradient,) = torch.autograd.grad(
+        value,
+        [of],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return gradient
 
 
 def _switches(run: RunView) -> Switches:
