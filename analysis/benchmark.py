@@ -8,6 +8,7 @@ the network trained on all 50,000: the pair that papers print.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,11 @@ class BenchmarkTable:
         }
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         return cls(f"{path.name} (sha256 {digest})", rows, columns)
+
+    def best(self, dataset: str, split: str) -> float:
+        """The largest accuracy in percent of any cell, nan for a data set that it has not."""
+        values = self.columns.get((dataset, split))
+        return math.nan if values is None else float(np.nanmax(values))
 
     def lookup(self, genotypes: Sequence[str], dataset: str, split: str) -> NDArray[np.float64]:
         """(len(genotypes),) accuracies in percent after 200 epochs, nan where there is none.

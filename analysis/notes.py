@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -11,7 +13,7 @@ from analysis.summary import metrics, recipe_epochs
 
 _PROTOCOLS = {
     "search": "search (each data set is searched itself)",
-    "transfer": "transfer (the cell found on one data set, judged on the others)",
+    "transfer": "transfer (the cell found on {}, looked up on every data set)",
 }
 _LEFT_OUT = (
     ("diverged", "diverged"),
@@ -33,7 +35,8 @@ def _span(values: pd.Series[int]) -> str:
 
 
 def _protocol(runs: pd.DataFrame) -> str:
-    names = [_PROTOCOLS.get(name, name) for name in dict.fromkeys(runs["protocol"])]
+    found = _joined(list(dict.fromkeys(runs["dataset"][runs["protocol"] == "transfer"])))
+    names = [_PROTOCOLS.get(name, name).format(found) for name in dict.fromkeys(runs["protocol"])]
     return f"Protocol: {_joined(names)}."
 
 
@@ -43,7 +46,8 @@ def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
             f"Validation and test accuracy in % of the derived cell, looked up in "
             f"{benchmark.label}: 200-epoch entries, each the mean over the benchmark's own seeds."
         )
-        if "cifar10" in set(runs["dataset"]):
+        text += " optimal: the largest figure of its column in that file."
+        if "cifar10" in set(runs["dataset"]) or "transfer" in set(runs["protocol"]):
             text += (
                 " cifar10: validation after training on half of the training images, test after"
                 " training on all."
@@ -67,8 +71,39 @@ def _spread(frame: pd.DataFrame, metric: str) -> str:
     )
 
 
+def _budgets(runs: pd.DataFrame) -> list[str]:
+    """What the multi-trial rows asked, and how often; none where there are no such rows."""
+    if "queries" not in runs:
+        return []
+    asked = runs[(runs["status"] == "done") & runs["queries"].notna()]
+    sentences = []
+    for source, here in asked.groupby(asked["config"].map(_asked), sort=False):
+        labels = _joined(list(dict.fromkeys(here["label"])))
+        sentences.append(f"{labels}: {_span(here['queries'])} cells asked for, each {source}.")
+    return sentences
+
+
+def _asked(config: str) -> str:
+    settings = json.loads(config)
+    benchmark = settings["benchmark"]
+    if benchmark["table"] is not None:
+        text = f"judged by its 12-epoch validation figure in {Path(benchmark['table']).name}"
+        if settings["budget_s"] is not None:
+            text += f", within {settings['budget_s']:g} simulated seconds"
+        return text
+    recipe = benchmark["train"]
+    return (
+        f"trained for {recipe['epochs']} epochs (C={recipe['channels']}, N={recipe['cells']}) on "
+        "one half of the training images and judged on the other"
+    )
+
+
 def _left_out(frame: pd.DataFrame, metric: str, benchmark: BenchmarkTable | None) -> str:
     parts = []
+    # A transferred run has a row of figures for each data set, and is one run.
+    once = ["protocol", "label", "variant", "retrain_epochs"]
+    transferred = (frame["protocol"] == "transfer") & frame.duplicated(once)
+    frame = frame[~transferred]
     for name, text in _LEFT_OUT:
         count = int(frame[f"n_{name}"].sum())
         if count:
@@ -96,6 +131,7 @@ def note(
         _spread(frame, last),
         _left_out(frame, last, benchmark),
     ]
+    sentences += _budgets(runs)
     if devices:
         sentences.append(f"Searched on: {_joined(devices)}.")
     return tuple(sentences)

@@ -74,6 +74,10 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
     }
 
 
+_LAST = ("genotype", "val_acc_pct", "val_mean_acc_pct", "entropy_nats")
+"""Figures of a run that are those of its last epoch."""
+
+
 def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) -> Row:
     """The row of a run, without its retraining. Raises UserError if its genotype is none."""
     last = record.last
@@ -90,10 +94,7 @@ def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) ->
         "variant": _json_text(entry.variant),
         "config": _json_text(entry.config),
         "epochs_total": entry.epochs,
-        **{
-            name: last.get(name)
-            for name in ("genotype", "val_acc_pct", "val_mean_acc_pct", "entropy_nats")
-        },
+        **{name: last.get(name) for name in (*_LAST, "queries", "simulated_s")},
         "skip_count": last.get("skip_count"),
         "search_s": record.total("wall_s"),
         "gpu_peak_mib": max(peaks, default=None),

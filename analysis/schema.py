@@ -51,6 +51,8 @@ RUNS = _schema(
         "skip_count": _INT,
         "val_acc_pct": _REAL,
         "val_mean_acc_pct": _REAL,
+        "queries": _INT,  # of a multi-trial method, with the seconds they would have taken
+        "simulated_s": _REAL,
         "entropy_nats": _REAL,
         "search_s": _REAL,
         "gpu_peak_mib": _REAL,
@@ -92,6 +94,8 @@ EPOCHS = _schema(
         "lr": _REAL,
         "stage": _INT,  # from 0
         "temperature": _REAL,
+        "queries": _INT,
+        "simulated_s": _REAL,
         "wall_s": _REAL,
         "data_s": _REAL,
         "arch_step_s": _REAL,

@@ -55,10 +55,24 @@ def _records(runs: pd.DataFrame) -> list[Record]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
+def _transferred(records: Sequence[Record], benchmark: BenchmarkTable) -> list[Record]:
+    """The records; one of protocol transfer once for each data set its cell is looked up on."""
+    result = []
+    for record in records:
+        targets = benchmark.datasets if record["protocol"] == "transfer" else ()
+        result += [record | {"dataset": target} for target in targets] or [record]
+    return result
+
+
 def _look_up(records: Sequence[Record], benchmark: BenchmarkTable) -> None:
     """Put the benchmark's figures into the records of done runs."""
     done = [record for record in records if record["status"] == "done" and record["genotype"]]
-    names = {id(record): json.loads(record["config"])["data"]["name"] for record in records}
+    names = {
+        id(record): record["dataset"]
+        if record["protocol"] == "transfer"
+        else json.loads(record["config"])["data"]["name"]
+        for record in records
+    }
     known = set(names.values()) & set(benchmark.datasets)
     # None of the sweep's data sets: the wrong table, or the wrong sweep; `lookup` says so. A data
     # set beside those known has no figures, and its cells of the table say that.
@@ -136,11 +150,14 @@ def summary(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> pd.D
     without a convolution), skip_count_mean, search_s_mean; and `STATISTICS` of each metric in
     percent: retrain_test_acc_pct, or with a benchmark bench_valid_acc_pct and bench_test_acc_pct.
 
+    Runs of protocol transfer are looked up on, and count for, every data set of the benchmark.
+
     runs: as `collect` or `read_runs` give them. Raises UserError if there are none, or if the
     benchmark lacks a data set or a cell.
     """
     records = _records(runs)
     if benchmark is not None:
+        records = _transferred(records, benchmark)
         _look_up(records, benchmark)
     recipes = recipe_epochs(records)
     groups = _groups(records, benchmark is None and len(recipes) > 1)

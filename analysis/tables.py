@@ -6,9 +6,10 @@ many runs are left out: numbers of different kinds look alike once they are copi
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from analysis.benchmark import BenchmarkTable
 from analysis.notes import note
-from analysis.summary import STATISTICS, metrics, summary, variant_text
+from analysis.summary import BENCHMARK, STATISTICS, metrics, summary, variant_text
 
 _HEADING = {
     "retrain_test_acc_pct": "",
@@ -80,6 +81,22 @@ def _cell(row: Mapping[str, Any], metric: str) -> Cell:
     return Cell(int(n), float(mean), float(std), f"0 of {row['n_runs']} {done}")
 
 
+def _optimal(
+    places: Sequence[tuple[str, str]], runs: pd.DataFrame, benchmark: BenchmarkTable
+) -> tuple[Cell, ...]:
+    """The table's own maximum of each column: read off, so there is no n to give."""
+    names = {
+        label: json.loads(config)["data"]["name"]
+        for label, config in zip(runs["dataset"], runs["config"], strict=True)
+    }
+    cells = []
+    for dataset, metric in places:
+        name = dataset if dataset in benchmark.datasets else names.get(dataset, dataset)
+        best = benchmark.best(name, "valid" if metric == BENCHMARK[0] else "test")
+        cells.append(Cell(missing="" if math.isnan(best) else f"{best:.2f}"))
+    return tuple(cells)
+
+
 def _tidy(frame: pd.DataFrame, names: tuple[str, ...], source: str) -> pd.DataFrame:
     shared = [name for name in frame.columns if not name.startswith(names)]
     parts = []
@@ -126,12 +143,15 @@ def table(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> Table:
         for metric in names:
             cells[row["dataset"], metric] = _cell(row, metric)
     places = [(dataset, metric) for dataset in datasets for metric in names]
+    lines = [
+        (label, tuple(cells.get(place, Cell()) for place in places))
+        for label, cells in rows.values()
+    ]
+    if benchmark is not None:
+        lines.append(("optimal", _optimal(places, runs, benchmark)))
     return Table(
         columns=tuple(f"{dataset}{_HEADING[metric]}" for dataset, metric in places),
-        rows=tuple(
-            (label, tuple(cells.get(place, Cell()) for place in places))
-            for label, cells in rows.values()
-        ),
+        rows=tuple(lines),
         notes=note(runs, frame, benchmark),
         tidy=_tidy(frame, names, "retrained" if benchmark is None else benchmark.label),
     )

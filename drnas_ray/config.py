@@ -71,6 +71,8 @@ class MethodSettings(Settings):
     """Every kept operation runs in each pass, weighted; False where a pass runs drawn ones only."""
     ranks: ClassVar[bool] = True
     """Strengths say before the end which operations are better: what pruning goes by."""
+    queries_benchmark: ClassVar[bool] = False
+    """Without a supernet: it is told the figures of the cells that it asks for."""
 
     @property
     def label(self) -> str:
@@ -79,6 +81,9 @@ class MethodSettings(Settings):
 
     def check(self, config: SearchConfig) -> None:
         """Raise UserError, naming both values, where these settings can't go with the rest."""
+
+    def check_run(self, config: RunSettings) -> None:
+        """The same for a method without a supernet."""
 
     def arch_weight_decay(self) -> float:
         """The decay that Adam applies to the architecture parameter unless the user sets one."""
@@ -103,11 +108,7 @@ class DataSettings(Settings):
     @field_validator("path")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        # Trials run in other folders than the command that started them.
-        try:
-            return None if path is None else str(Path(path).expanduser().absolute())
-        except RuntimeError as error:  # a ~name of nobody
-            raise ValueError(f"it can't be found: {error}") from error
+        return absolute(path)
 
     @property
     def label(self) -> str:
@@ -239,6 +240,16 @@ class RunSettings(Settings):
         """The row in tables unless a sweep names another."""
         return self.method.label
 
+    @property
+    def steps(self) -> int:
+        """Records that the run makes: epochs, or what stands for them."""
+        return 1
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the search itself looks at the data set."""
+        return True
+
 
 class SearchConfig(RunSettings):
     """One weight-sharing search: everything that decides its result on a given device."""
@@ -265,6 +276,11 @@ class SearchConfig(RunSettings):
         if self.perturb.kind != "none":
             parts.append("SDARTS-RS" if self.perturb.kind == "random" else "SDARTS-ADV")
         return " + ".join(parts)
+
+    @property
+    def steps(self) -> int:
+        """Epochs."""
+        return self.epochs
 
     @model_validator(mode="after")
     def _compatible(self) -> Self:
@@ -358,17 +374,23 @@ class SearchConfig(RunSettings):
 
 
 class BlackBoxConfig(RunSettings):
-    """One whole run of a method that holds no supernet: it asks for cells and is told scores."""
+    """One cell of a method that holds no supernet and is told nothing."""
+
+    @property
+    def needs_images(self) -> bool:
+        """Nothing is trained."""
+        return False
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> Self:
+        self.method.check_run(self)
+        return self
 
 
-class RetrainConfig(Settings):
-    """Training one derived cell from scratch. Defaults: NAS-Bench-201's 200-epoch recipe
+class Recipe(Settings):
+    """Training one cell from scratch. Defaults: NAS-Bench-201's 200-epoch recipe
     (Dong & Yang 2020, arXiv:2001.00326, table 1), cosine to 0 at every step."""
 
-    genotype: str
-    space: str = "nb201"
-    data: DataSettings = DataSettings()
-    seed: int = Field(0, ge=0, lt=2**31)
     channels: int = Field(16, ge=1, le=4096)
     cells: int = Field(5, ge=1, le=100)
     epochs: int = Field(200, ge=1)
@@ -379,9 +401,103 @@ class RetrainConfig(Settings):
     weight_decay: float = Field(5e-4, ge=0)
 
     @model_validator(mode="after")
-    def _compatible(self) -> Self:
+    def _nesterov_has_momentum(self) -> Self:
         _check_nesterov(self.nesterov, self.momentum)
         return self
+
+
+class RetrainConfig(Recipe):
+    """A recipe, and the cell that it trains on a data set."""
+
+    genotype: str
+    space: str = "nb201"
+    data: DataSettings = DataSettings()
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class ShortRecipe(Recipe):
+    """NAS-Bench-201's short schedule, by which its multi-trial searches judge cells."""
+
+    epochs: int = Field(12, ge=1)
+
+
+class BenchmarkSettings(Settings):
+    """What a multi-trial method asks: a table, or cells trained as they are asked for.
+
+    table: a NAS-Bench-201 table in Parquet, whose `*_valid_acc_12` columns are read.
+    train: a recipe, for trainings on the weights' half that are judged on the other one.
+    """
+
+    table: str | None = None
+    train: ShortRecipe | None = None
+
+    @field_validator("table")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        return absolute(path)
+
+
+class QueryConfig(BlackBoxConfig):
+    """One whole run of a method that asks for cells and is told their validation accuracy.
+
+    queries: cells asked for; None: 100, or as many as the budget allows.
+    budget_s: simulated seconds of training and validation, 12,000 in NAS-Bench-201's own runs.
+    """
+
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    queries: int | None = Field(None, ge=1)
+    budget_s: float | None = Field(None, gt=0)
+
+    @property
+    def limit(self) -> int | None:
+        """Cells asked for at most; None: the budget alone decides."""
+        return 100 if self.queries is None and self.budget_s is None else self.queries
+
+    @property
+    def steps(self) -> int:
+        """One on a table, else one a query."""
+        return 1 if self.benchmark.train is None else self.limit or 1
+
+    @property
+    def needs_images(self) -> bool:
+        """To train the cells on."""
+        return self.benchmark.train is not None
+
+    @model_validator(mode="after")
+    def _one_benchmark(self) -> Self:
+        table, train = self.benchmark.table, self.benchmark.train
+        if (table is None) == (train is None):
+            raise ValueError(
+                f"method {self.method.name} needs one benchmark to ask: give either "
+                "benchmark.table=FILE.parquet or benchmark.train.epochs=12"
+            )
+        if train is not None and self.budget_s is not None:
+            raise ValueError(
+                f"budget_s={self.budget_s:g} with benchmark.train: real seconds would differ from "
+                "run to run, give queries"
+            )
+        if table is not None and self.data != DataSettings(name=self.data.name):
+            raise ValueError(
+                f"benchmark.table with data '{self.data.label}': a table's figures are of the "
+                "whole data set, give its name alone"
+            )
+        return self
+
+
+def absolute(path: str | None) -> str | None:
+    """The path for a process in another folder. Raises ValueError for a ~name of nobody."""
+    try:
+        return None if path is None else str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ValueError(f"it can't be found: {error}") from error
+
+
+def group_of(annotation: Any) -> type[Settings] | None:
+    """The group of settings that a field holds, also where it may be None; None for a value."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            return kind
+    return None
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

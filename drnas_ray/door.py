@@ -12,10 +12,11 @@ from drnas_ray.blackbox.base import BlackBox
 from drnas_ray.config import (
     BlackBoxConfig,
     MethodSettings,
+    QueryConfig,
     RetrainConfig,
     RunSettings,
     SearchConfig,
-    Settings,
+    group_of,
     merged,
 )
 from drnas_ray.data.catalog import check_data
@@ -40,7 +41,9 @@ def method_settings(raw: object) -> MethodSettings:
 
 def config_type(method: MethodSettings) -> type[RunSettings]:
     """Which settings a run of this method has."""
-    return SearchConfig if method.name in METHODS else BlackBoxConfig
+    if method.name in METHODS:
+        return SearchConfig
+    return QueryConfig if method.queries_benchmark else BlackBoxConfig
 
 
 def run_config(raw: Mapping[str, Any]) -> RunSettings:
@@ -99,8 +102,8 @@ def _fields_at(kind: type[BaseModel], path: list[str]) -> set[str]:
     """Names of the settings in the group that the path leads to."""
     for part in path:
         field = kind.model_fields.get(part)
-        below = field.annotation if field else None
-        if not (isinstance(below, type) and issubclass(below, Settings)):
+        below = group_of(field.annotation) if field else None
+        if below is None:
             return set()
         kind = below
     return set(kind.model_fields)

@@ -1,4 +1,8 @@
-"""One whole run of a method without a supernet, stepped like a search: one step, one record."""
+"""One whole run of a method without a supernet, stepped like a search.
+
+On a table the run is one step of milliseconds. Where cells are trained each query is a step, so
+that a kill costs one training at most.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +11,92 @@ from typing import Any
 
 import numpy as np
 
+from drnas_ray.bench.base import Benchmark
 from drnas_ray.blackbox import BLACKBOX
-from drnas_ray.config import BlackBoxConfig
+from drnas_ray.blackbox.base import History
+from drnas_ray.config import BlackBoxConfig, QueryConfig
+from drnas_ray.errors import UserError
 from drnas_ray.spaces import space_named
 
 
 class BlackBoxRun:
-    """Asks once and answers with that cell; deterministic in the seed."""
+    """Deterministic in the seed, and in the answers of the benchmark (None: asked once, untold)."""
 
-    def __init__(self, config: BlackBoxConfig) -> None:
-        self.config = config
+    def __init__(self, config: BlackBoxConfig, benchmark: Benchmark | None = None) -> None:
+        self.config, self.benchmark = config, benchmark
         self.space = space_named(config.space)
-        self.method = BLACKBOX[config.method.name](config.method)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.method = BLACKBOX[self.config.method.name](self.config.method, self.space)
+        self.rng = np.random.default_rng(self.config.seed)
+        self.history: History = []
         self.epoch = 0
 
     def step(self) -> dict[str, Any]:
-        """The record of the only step."""
+        """The record of the step."""
         begun = time.perf_counter()
-        genotype = self.method.ask(self.space, np.random.default_rng(self.config.seed))
-        self.epoch = 1
+        self.epoch += 1
+        record: dict[str, Any] = {"epoch": self.epoch, "status": "done"}
+        if self.benchmark is None:
+            record["genotype"] = self.method.ask(self.rng)
+        else:
+            record |= self._search(self.benchmark)
+        genotype = record["genotype"]
+        record["skip_count"] = self.space.op_count(genotype, self.space.skip_op)
+        return {**record, "wall_s": time.perf_counter() - begun}
+
+    def _search(self, benchmark: Benchmark) -> dict[str, Any]:
+        """One query, or all of them where they are cheap."""
+        assert isinstance(self.config, QueryConfig)
+        status = "running"
+        while status == "running":
+            status = self._query(benchmark, self.config)
+            if not benchmark.cheap:
+                break
+        if not self.history:
+            raise UserError(
+                f"budget_s={self.config.budget_s:g} is less than the first cell's training takes: "
+                "give more"
+            )
+        genotype = self.method.answer(self.history)
+        costs = [cost for _, _, cost in self.history if cost is not None]
         return {
-            "epoch": 1,
-            "status": "done",
+            "status": status,
             "genotype": genotype,
-            "skip_count": self.space.op_count(genotype, self.space.skip_op),
-            "wall_s": time.perf_counter() - begun,
+            "val_acc_pct": max(accuracy for _, accuracy, _ in self.history),
+            "queries": len(self.history),
+            "simulated_s": sum(costs) if costs else None,
         }
 
+    def _query(self, benchmark: Benchmark, config: QueryConfig) -> str:
+        """Ask and tell once; `done` when the budget is spent. What goes over it doesn't count."""
+        genotype = self.method.ask(self.rng)
+        answer = benchmark.query(genotype)
+        if config.budget_s is not None:
+            spent = sum(cost or 0.0 for _, _, cost in self.history) + (answer.cost_s or 0.0)
+            if spent > config.budget_s:
+                return "done"
+        self.method.tell(genotype, answer.val_acc_pct)
+        self.history.append((genotype, answer.val_acc_pct, answer.cost_s))
+        limit = config.limit
+        return "done" if limit is not None and len(self.history) >= limit else "running"
+
     def state_dict(self) -> dict[str, Any]:
-        """Nothing but the settings: the step is done again from the seed."""
-        return {"config": self.config.canonical_json(), "epoch": self.epoch}
+        """The settings and what was asked: the method's own state follows from it."""
+        return {
+            "config": self.config.canonical_json(),
+            "epoch": self.epoch,
+            "history": [list(entry) for entry in self.history],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken; UserError if the method would ask otherwise now."""
+        self._begin()
+        for genotype, accuracy, cost in state["history"]:
+            asked = self.method.ask(self.rng)
+            if asked != genotype:
+                raise UserError(f"the checkpoint asked for {genotype}, this version for {asked}")
+            self.method.tell(genotype, accuracy)
+            self.history.append((genotype, accuracy, cost))
         self.epoch = state["epoch"]

@@ -23,10 +23,13 @@ class UniformSettings(MethodSettings):
 
 
 class Uniform(BlackBox):
-    """Every genotype as likely as any other."""
+    """Every genotype as likely as any other; asked once."""
 
     settings_type = UniformSettings
 
-    def ask(self, space: Space, rng: np.random.Generator) -> str:
+    def __init__(self, settings: UniformSettings, space: Space) -> None:
+        self.space = space
+
+    def ask(self, rng: np.random.Generator) -> str:
         """A fresh uniform draw."""
-        return space.random(rng)
+        return self.space.random(rng)

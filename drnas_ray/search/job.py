@@ -11,13 +11,22 @@ from typing import Any, Protocol
 
 import torch
 
+from drnas_ray.bench.table import TableBenchmark
 from drnas_ray.blackbox.run import BlackBoxRun
-from drnas_ray.config import BlackBoxConfig, DataSettings, RetrainConfig, SearchConfig, Settings
+from drnas_ray.config import (
+    BlackBoxConfig,
+    DataSettings,
+    QueryConfig,
+    RetrainConfig,
+    SearchConfig,
+    Settings,
+)
 from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 from drnas_ray.search.device import device_name, use_threads
+from drnas_ray.search.ondemand import TrainOnDemand
 from drnas_ray.search.retrain import Training
 from drnas_ray.search.run import Run
 
@@ -46,7 +55,21 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Job
     if isinstance(config, RetrainConfig):
         return Training(config, _whole(config.data, data_root), device)
     assert isinstance(config, BlackBoxConfig)
-    return BlackBoxRun(config)
+    if not isinstance(config, QueryConfig):
+        return BlackBoxRun(config)
+    table = open_table(config)
+    if table is not None:
+        return BlackBoxRun(config, table)
+    halves = _halves(config.data, data_root)
+    return BlackBoxRun(config, TrainOnDemand(config, halves, device))
+
+
+def open_table(config: QueryConfig) -> TableBenchmark | None:
+    """The table that a run asks, None where it trains cells. Raises UserError."""
+    path = config.benchmark.table
+    if path is None:
+        return None
+    return TableBenchmark(Path(path), config.data.name, timed=config.budget_s is not None)
 
 
 class RecordedJob:

@@ -122,6 +122,14 @@ class NB201(Space):
         """One of the 15,625 cells, each as likely."""
         return _cells()[int(rng.integers(self.size))]
 
+    def mutate(self, genotype: str, rng: np.random.Generator) -> str:
+        """The genotype with another operation on one edge, both drawn uniformly."""
+        chosen = self.choices(genotype)
+        edge = int(rng.integers(len(EDGES)))
+        # One of the four others: a shift by 1 to 4 around the five.
+        chosen[0, edge] = (chosen[0, edge] + 1 + rng.integers(len(OPS) - 1)) % len(OPS)
+        return self.genotype(chosen)
+
     def op_count(self, genotype: str, op: str) -> int:
         """On how many of the six edges the operation stands."""
         return _names(genotype).count(op)

@@ -49,5 +49,9 @@ class Space(ABC):
         """A genotype drawn uniformly."""
 
     @abstractmethod
+    def mutate(self, genotype: str, rng: np.random.Generator) -> str:
+        """The genotype with another operation on one edge, both drawn uniformly."""
+
+    @abstractmethod
     def op_count(self, genotype: str, op: str) -> int:
         """On how many edges of the genotype the operation stands."""

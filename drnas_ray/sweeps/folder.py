@@ -49,7 +49,7 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        for key in ("retrain", "resources", "max_concurrent", "max_failures"):
+        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures"):
             if stored["sweep"].get(key) != now[key]:
                 raise UserError(
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
@@ -100,7 +100,7 @@ def manifest(sweep: SweepConfig, runs: list[PlannedRun]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": sweep.name,
-        "protocol": "search",
+        "protocol": sweep.protocol,
         "sweep": sweep.model_dump(mode="json"),
         "versions": {
             "drnas_ray": __version__,

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from drnas_ray.data.catalog import prepare
 from drnas_ray.errors import UserError
 from drnas_ray.search.device import pick_device
 from drnas_ray.search.job import begin
 from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan import plan_runs
 from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.sweep import prepare_runs
 
 
 def run_search(
@@ -36,7 +36,7 @@ def run_search(
         raise UserError("retrain: a search trains no cell from scratch: use a sweep of one seed")
     run = runs[0]
     check_folder(out, sweep, runs, resume=resume)
-    prepare(run.config.data, data_root)
+    prepare_runs(runs, data_root, retrained=False)
     make_folder(out, sweep, runs)
     threads = sweep.resources.threads
     ids = {"run_id": run.run_id}

@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from drnas_ray.config import (
-    BlackBoxConfig,
     DataSettings,
     MethodSettings,
+    QueryConfig,
     RetrainConfig,
     RunSettings,
     SearchConfig,
-    Settings,
+    group_of,
     merged,
     nested,
 )
@@ -45,7 +45,7 @@ class PlannedRun:
     @property
     def epochs(self) -> int:
         """Steps it takes."""
-        return self.config.epochs if isinstance(self.config, SearchConfig) else 1
+        return self.config.steps
 
     @property
     def folder(self) -> str:
@@ -56,6 +56,7 @@ class PlannedRun:
 
 def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
     """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong."""
+    _check_protocol(sweep)
     methods = [_method(entry) for entry in sweep.methods]
     every = [settings for settings, _, _ in methods]
     _check_keys("config", _config_keys(sweep.config), every)
@@ -69,6 +70,22 @@ def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
     ]
     _check_distinct(runs)
     return runs
+
+
+def _check_protocol(sweep: SweepConfig) -> None:
+    """Raise UserError where cells could not be told to be looked up elsewhere."""
+    if sweep.protocol != "transfer":
+        return
+    if len(sweep.datasets) != 1:
+        raise UserError(
+            f"protocol transfer searches one data set and looks its cells up on others: "
+            f"{len(sweep.datasets)} are listed, list one"
+        )
+    if sweep.retrain is not None:
+        raise UserError(
+            "protocol transfer with retrain: cells are looked up in a benchmark table, not "
+            "trained; set retrain to null"
+        )
 
 
 def _grid(sweep: SweepConfig, method: MethodSettings) -> Iterator[dict[str, Any]]:
@@ -194,7 +211,7 @@ def _check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> N
     """Every key is a setting of at least one of the methods' runs."""
     known = set().union(*(_known_paths(method) for method in methods))
     # A mistyped setting of supernet runs should not pass because only `uniform` was listed.
-    known |= _paths(SearchConfig, "") | _paths(BlackBoxConfig, "")
+    known |= _paths(SearchConfig, "") | _paths(QueryConfig, "")
     for key in keys:
         if key in ("seed", "method", "data.name", "method.name") or key.startswith("config."):
             raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
@@ -211,8 +228,8 @@ def _paths(kind: type[BaseModel], prefix: str) -> set[str]:
     """Dotted names of all settings in a model, groups left out."""
     found: set[str] = set()
     for name, field in kind.model_fields.items():
-        below = field.annotation
-        if isinstance(below, type) and issubclass(below, Settings):
+        below = group_of(field.annotation)
+        if below is not None:
             # `method` stands for another class in each run; its settings are added by the caller.
             found |= set() if name == "method" else _paths(below, f"{prefix}{name}.")
         else:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -34,6 +34,8 @@ class SweepConfig(Settings):
     methods: names, or mappings of a method's settings with `name`; a mapping may also hold `label`
     (the row in tables) and `config` (settings of this method's runs alone).
     datasets: names, or mappings of data settings. config: settings of every run.
+    protocol: `search`: each data set is searched itself. `transfer`: the only one listed is
+    searched, and tables look its cells up on all data sets of a benchmark.
     grid: dotted setting -> values; an axis is left out for methods that have no such setting.
     retrain: recipe with which derived cells are trained from scratch; null trains none.
     """
@@ -42,6 +44,7 @@ class SweepConfig(Settings):
     methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     datasets: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     seeds: tuple[int, ...]
+    protocol: Literal["search", "transfer"] = "search"
     config: dict[str, Any] = Field({})
     grid: dict[str, list[Any]] = Field({})
     retrain: dict[str, Any] | None = None

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from ray import tune
 
-from drnas_ray.config import RetrainConfig
+from drnas_ray.config import QueryConfig, RetrainConfig
 from drnas_ray.data.catalog import prepare
+from drnas_ray.search.job import open_table
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
@@ -35,6 +36,16 @@ def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
     return runs
 
 
+def prepare_runs(runs: list[PlannedRun], data_root: Path | None, *, retrained: bool) -> None:
+    """Read every data set and benchmark table that the runs need. Raises UserError."""
+    for run in runs:
+        if isinstance(run.config, QueryConfig):
+            open_table(run.config)
+    needed = (run.config.data for run in runs if retrained or run.config.needs_images)
+    for settings in dict.fromkeys(needed):
+        prepare(settings, data_root)
+
+
 def run_sweep(
     sweep: SweepConfig,
     out: Path,
@@ -50,8 +61,7 @@ def run_sweep(
     """
     runs = checked_plan(sweep)
     check_folder(out, sweep, runs, resume=resume)
-    for settings in dict.fromkeys(run.config.data for run in runs):
-        prepare(settings, data_root)
+    prepare_runs(runs, data_root, retrained=sweep.retrain is not None)
     how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold

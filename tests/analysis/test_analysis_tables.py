@@ -146,7 +146,7 @@ def test_protocols_and_recipes_are_never_averaged(fakes):
         ("DrNAS [search]", "90.00 (1)"),
         ("DrNAS [transfer]", "80.00 (1)"),
     ]
-    assert "transfer (the cell found on one data set" in two.notes[0]
+    assert "transfer (the cell found on digits" in two.notes[0]
     recipes = table(pd.concat([frames[0], frames[2]], ignore_index=True))
     assert [(label, cells[0].text()) for label, cells in recipes.rows] == [
         ("DrNAS [retrained 2 epochs]", "90.00 (1)"),

@@ -1,0 +1,1 @@
+"""Benchmarks that methods without a supernet ask: validation figures only."""
