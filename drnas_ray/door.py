@@ -101,8 +101,10 @@ def _line(kind: type[BaseModel], error: ValidationError, where: str) -> str:
 def _fields_at(kind: type[BaseModel], path: list[str]) -> set[str]:
     """Names of the settings in the group that the path leads to."""
     for part in path:
+        if part.isdigit():  # a place in a list
+            continue
         field = kind.model_fields.get(part)
-        below = group_of(field.annotation) if field else None
+        below = group_of(field.annotation, listed=True) if field else None
         if below is None:
             return set()
         kind = below

@@ -276,7 +276,13 @@ def test_dry_run_lists_the_runs_and_writes_nothing(workplace: Path) -> None:
 
 def test_presets_are_listed() -> None:
     lines = invoke("presets").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["demo", "nb201-cifar10"]
+    assert [line.split()[0] for line in lines] == [
+        "demo",
+        "nb201-mini",
+        "nb201-smoke",
+        "nb201-table-transfer",
+        "nb201-table",
+    ]
     assert all(len(line.split()) > 5 for line in lines)
 
 

@@ -79,8 +79,8 @@ class BlackBoxRun:
                 return "done"
         self.method.tell(genotype, answer.val_acc_pct)
         self.history.append((genotype, answer.val_acc_pct, answer.cost_s))
-        limit = config.limit
-        return "done" if limit is not None and len(self.history) >= limit else "running"
+        asked_all = config.queries is not None and len(self.history) >= config.queries
+        return "done" if asked_all else "running"
 
     def state_dict(self) -> dict[str, Any]:
         """The settings and what was asked: the method's own state follows from it."""

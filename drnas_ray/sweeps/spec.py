@@ -140,7 +140,9 @@ def _overridden(raw: dict[str, Any], config: Any) -> dict[str, Any]:
 
     def methods(entry: Any) -> Any:
         own = entry.get("config") if isinstance(entry, dict) else None
-        return {**entry, "config": merged(own, shared)} if isinstance(own, dict) else entry
+        if not isinstance(own, dict):
+            return entry
+        return {**entry, "config": merged(own, _overlap(shared, own))}
 
     def datasets(entry: Any) -> Any:
         if isinstance(entry, dict) and isinstance(data, dict):
@@ -151,6 +153,18 @@ def _overridden(raw: dict[str, Any], config: Any) -> dict[str, Any]:
     for key, change in (("methods", methods), ("datasets", datasets)):
         if isinstance(raw.get(key), list):
             result[key] = [change(entry) for entry in raw[key]]
+    return result
+
+
+def _overlap(over: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `over` is set in `below` too: the rest reaches a run by the sweep's own `config`."""
+    result: dict[str, Any] = {}
+    for key, value in over.items():
+        there = below.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            result[key] = _overlap(value, there)
+        elif key in below:
+            result[key] = value
     return result
 
 

@@ -59,7 +59,7 @@ def test_no_stages_are_one(tiny_config):
         ({"stages": [{"keep_ops": 6}]}, "keep_ops=6"),
         ({"stages": [{"partial": 3}]}, "channels=4"),
         ({"stages": [{}, {}], "arch": {"warmup_epochs": 2}}, "warmup_epochs=2"),
-        ({"stages": [{"keep": 3}]}, "stages"),
+        ({"stages": [{"keep": 3}]}, "did you mean 'keep_ops'"),
         ({"weights": {"cycle_epochs": 2, "at_stage": "anew"}}, "cycle_epochs=2"),
     ],
 )

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.door import validated
 from drnas_ray.errors import UserError
+from drnas_ray.methods import METHODS
 from drnas_ray.sweeps.plan import plan_runs
 from drnas_ray.sweeps.spec import (
     Resources,
@@ -123,8 +125,33 @@ def test_overrides_and_seeds_beat_the_file(tmp_path: Path) -> None:
 
 
 def test_presets_parse_and_plan() -> None:
-    counts = {name: len(checked_plan(load_sweep(name))) for name in presets()}
-    assert counts == {"demo": 12, "nb201-cifar10": 16}
+    table = ["benchmark.table=any.parquet"]  # read when the sweep begins, not when it is planned
+    counts = {
+        name: len(checked_plan(load_sweep(name, table if "table" in name else ())))
+        for name in presets()
+    }
+    assert counts == {
+        "demo": 12,
+        "nb201-mini": 23 * 3,
+        "nb201-smoke": 26,
+        "nb201-table": 22 * 3 * 4,
+        "nb201-table-transfer": 22 * 4,
+    }
+
+
+def test_the_table_presets_differ_in_the_protocol_alone() -> None:
+    searched, transferred = (load_sweep(f"nb201-table{end}") for end in ("", "-transfer"))
+    assert searched.methods == transferred.methods
+    assert (searched.protocol, transferred.protocol) == ("search", "transfer")
+
+
+@pytest.mark.parametrize("name", ["nb201-smoke", "nb201-mini", "nb201-table"])
+def test_no_method_is_missing_from_a_table(name: str) -> None:
+    listed = {
+        entry if isinstance(entry, str) else entry["name"] for entry in load_sweep(name).methods
+    }
+    left_out = {"uniform"} if name == "nb201-table" else set()
+    assert listed == {*METHODS, *BLACKBOX} - left_out
 
 
 def test_every_preset_opens_with_what_it_is() -> None:
