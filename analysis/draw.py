@@ -17,6 +17,7 @@ from analysis.cellplot import draw_graph, drawable, legend_lines
 from analysis.summary import variant_text
 
 _DPI = 150
+_MOST_CELLS = 20
 _MOST_ROWS, _MOST_SEEDS = 20, 12
 """Of the overview; a larger grid can't be read, and its title says what is left out."""
 
@@ -140,7 +141,9 @@ def _overview(groups: Sequence[tuple[str, pd.DataFrame]], path: Path) -> tuple[P
 
 
 def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:
-    """Draw every distinct cell of each (label, variant, data set) of the done runs, and cells.png.
+    """Draw the distinct cells of each (label, variant, data set) of the done runs, and cells.png.
+
+    Of hundreds of seeds only the 20 cells that were found most often are drawn.
 
     runs: as `collect` or `read_runs` give them. Returns the files, PNG and SVG of each picture;
     none where no run is done. Raises UserError if a space has no picture.
@@ -155,7 +158,8 @@ def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:
     for _, group in done.groupby(keys, sort=False):
         method, dataset = _names(group.iloc[0], protocols), group.iloc[0]["dataset"]
         groups.append((f"{method}\n{dataset}".replace(", ", ",\n"), group))
-        for _, found in group.groupby("genotype", sort=False):
+        cells = [found for _, found in group.groupby("genotype", sort=False)]
+        for found in sorted(cells, key=len, reverse=True)[:_MOST_CELLS]:
             first = found.iloc[0]
             title = f"{method} on {dataset}\n{_caption(found)}"
             name = _picture_name(method, first, taken)
