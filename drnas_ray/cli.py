@@ -210,7 +210,7 @@ def _say_unfinished(runs: Any) -> None:
 @app.command()
 @one_line_errors
 def search(
-    method: Annotated[str, typer.Argument(help="A method's name, such as drnas or darts.")],
+    method: Annotated[str, typer.Argument(help="A method's name; `drnas methods` lists them.")],
     dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
     seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
     sets: Sets = None,
@@ -297,6 +297,33 @@ def table(
         Format.latex: tables.to_latex,
     }[form]
     sys.stdout.write(render(result))
+
+
+@app.command()
+@one_line_errors
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this method's own settings.")] = None,
+) -> None:
+    """List the search methods, or one method's settings with their defaults."""
+    import json
+
+    from drnas_ray.blackbox import BLACKBOX
+    from drnas_ray.door import method_settings
+    from drnas_ray.methods import METHODS
+
+    table = {**METHODS, **BLACKBOX}
+    if name is None:
+        for known, method in table.items():
+            about = (sys.modules[method.__module__].__doc__ or "").splitlines()[0]
+            out.print(f"[bold]{known}[/bold]  {_escaped(about)}", highlight=False)
+        out.print("`drnas methods NAME` shows a method's settings", highlight=False)
+        return
+    settings = method_settings(name)
+    out.print(_escaped(type(settings).__doc__ or ""), highlight=False)
+    for key, value in settings.model_dump(exclude={"name"}).items():
+        out.print(f"method.{key} = {json.dumps(value)}", highlight=False)
+    for key, value in settings.shared_defaults.items():
+        out.print(f"{key} = {json.dumps(value)}  (its own default)", highlight=False)
 
 
 @app.command()

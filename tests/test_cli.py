@@ -13,7 +13,9 @@ from sweep_runs import RUNS, drnas, rows, write_sweep
 from typer.testing import CliRunner
 
 from drnas_ray import __version__, cli
+from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.cli import app
+from drnas_ray.methods import METHODS
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.plan import plan_runs
 from drnas_ray.sweeps.spec import load_sweep
@@ -284,6 +286,19 @@ def test_presets_are_listed() -> None:
         "nb201-table",
     ]
     assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_methods_are_listed_and_explained() -> None:
+    listed = [line.split()[0] for line in invoke("methods").stdout.splitlines()[:-1]]
+    assert listed == [*METHODS, *BLACKBOX]
+    for name in listed:
+        text = invoke("methods", name).stdout
+        for field in {**METHODS, **BLACKBOX}[name].settings_type.model_fields:
+            assert f"method.{field} = " in text or field == "name"
+    assert "arch = {" in invoke("methods", "gaea").stdout
+    wrong = invoke("methods", "drnass")
+    assert wrong.exit_code == 2
+    assert "drnas" in wrong.stderr
 
 
 def test_version() -> None:

@@ -1,0 +1,98 @@
+"""What composes with what: stages and perturbation with every method, or refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from drnas_ray.blackbox import BLACKBOX
+from drnas_ray.errors import UserError
+from drnas_ray.methods import METHODS
+from drnas_ray.search import checkpoint
+from drnas_ray.search.bilevel import Search
+
+SMALL = {
+    "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
+    "rsps": {"name": "rsps", "candidates": 2},
+}
+STAGES = [{"partial": 4, "keep_ops": 4}, {"partial": 2, "keep_ops": 2}]
+TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
+# Written out, not read from the methods: a wrong trait should be seen.
+DRAWING = {"dsnas", "enas", "gdas", "parsec", "proxyless", "rsps"}
+
+
+def small(name: str) -> object:
+    return SMALL.get(name, name)
+
+
+def step(run) -> dict:
+    return {key: value for key, value in Search(run).step().items() if key not in TIMES}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stages_with_every_method(tiny_run, tmp_path, name):
+    over = {"epochs": 4, "stages": STAGES}
+    if name == "rsps":
+        with pytest.raises(UserError, match=r"keep_ops=2 with method rsps.*rank"):
+            tiny_run(small(name), **over)
+        over["stages"] = [{"partial": 4}, {"partial": 2}]
+    run = tiny_run(small(name), **over)
+    records = [step(run), step(run)]
+    checkpoint.save(run.state_dict(), tmp_path / "run.pt")
+    records += [step(run), step(run)]
+    assert [record["stage"] for record in records] == [0, 0, 1, 1]
+    assert records[-1]["status"] == "done"
+    strengths = torch.tensor(records[-1]["strengths"])
+    if name != "rsps":
+        assert ((strengths > 0).sum(-1) <= 2).all()
+    other = tiny_run(small(name), **over)  # goes on across the change
+    other.load_state_dict(checkpoint.load(tmp_path / "run.pt", other.config.canonical_json()))
+    assert [step(other), step(other)] == records[2:]
+
+
+@pytest.mark.parametrize("kind", ["random", "adversarial"])
+@pytest.mark.parametrize("name", METHODS)
+def test_perturbation_with_every_method(tiny_run, name, kind):
+    over = {"perturb": {"kind": kind}, "supernet": {"partial": 2}, "epochs": 3}
+    if name in DRAWING:
+        with pytest.raises(UserError, match=rf"perturb\.kind={kind} with method {name}.*drawn"):
+            tiny_run(small(name), **over)
+        return
+    run = tiny_run(small(name), **over)
+    assert [step(run)["status"] for _ in range(3)] == ["running", "running", "done"]
+
+
+def test_single_level_with_perturbation_is_refused(tiny_config):
+    with pytest.raises(UserError, match=r"bilevel=false"):
+        tiny_config({"name": "snas", "bilevel": False}, perturb={"kind": "random"})
+
+
+@pytest.mark.parametrize("clip_over_arch", [False, True])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_authors_clipping_with_every_method(tiny_run, name, clip_over_arch):
+    run = tiny_run(small(name), epochs=3, weights={"clip_over_arch": clip_over_arch})
+    assert step(run)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("method", "over", "label"),
+    [
+        ("drnas", {}, "DrNAS"),
+        ("drnas", {"supernet": {"partial": 2}}, "DrNAS + K=2"),
+        ("drnas", {"stages": STAGES}, "DrNAS + progressive"),
+        ("pcdarts", {}, "PC-DARTS"),
+        ("pdarts", {}, "P-DARTS"),
+        ("gaea", {"perturb": {"kind": "adversarial"}}, "GAEA + DARTS + SDARTS-ADV"),
+        ({"name": "gaea", "edge_weights": True}, {}, "GAEA + PC-DARTS"),
+        ("darts", {"perturb": {"kind": "random"}}, "DARTS (1st) + SDARTS-RS"),
+    ],
+)
+def test_labels_say_what_is_composed(tiny_config, method, over, label):
+    assert tiny_config(method, **over).label == label
+
+
+def test_every_method_has_a_page():
+    pages = {path.stem for path in (Path(__file__).parents[2] / "docs" / "methods").glob("*.md")}
+    assert {*METHODS, *BLACKBOX, "progressive", "sdarts"} == pages

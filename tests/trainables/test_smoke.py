@@ -1,0 +1,32 @@
+"""The preset of every method and composition, through Ray Tune: all end, all are in the export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweep_runs import drnas, rows
+
+from drnas_ray.blackbox import BLACKBOX
+from drnas_ray.methods import METHODS
+from drnas_ray.spaces.nb201 import NB201
+from drnas_ray.sweeps.plan import plan_runs
+from drnas_ray.sweeps.spec import load_sweep
+
+
+def test_every_method_ends_and_is_present(tmp_path: Path) -> None:
+    code, text = drnas(tmp_path, "sweep", "nb201-smoke", "--out", "out", timeout_s=540)
+    assert code == 0, text
+    found = {row["run_id"]: row for row in rows(tmp_path / "out", "runs")}
+    planned = plan_runs(load_sweep("nb201-smoke"))
+    assert list(found) == [run.run_id for run in planned]
+    assert {row["method"] for row in found.values()} == {*METHODS, *BLACKBOX}
+    for run in planned:
+        row = found[run.run_id]
+        assert (row["status"], row["retrain_status"]) == ("done", "done"), run.label
+        assert row["label"] == run.label
+        assert row["epochs_done"] == run.epochs
+        assert NB201().check(row["genotype"])
+        assert row["retrain_test_acc_pct"] is not None
+        assert (row["queries"] is not None) == run.config.method.queries_benchmark
+    assert len({row["label"] for row in found.values()}) == len(found)
+    assert text.count(" (1) ") == len(found)  # each has its row in the table
