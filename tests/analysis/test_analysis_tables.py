@@ -224,3 +224,50 @@ def test_data_sets_beside_the_benchmarks_have_no_figure_there(fake, made_up_tabl
 def test_a_data_set_that_the_benchmark_lacks(runs, made_up_table):
     with pytest.raises(UserError, match="no figures for 'digits': it has cifar10, cifar100"):
         table(runs, BenchmarkTable.open(made_up_table))
+
+
+def test_transfer_looks_one_cell_up_on_every_data_set(fakes, made_up_table):
+    fake = fakes("t", "transfer")
+    for seed, cell in enumerate((9930, 500)):
+        fake.complete(f"d{seed}", cell=cell, seed=seed, dataset="cifar10")
+    got = table(collect(fake.write()).runs, BenchmarkTable.open(made_up_table))
+    assert [name.split()[0] for name in got.columns[::2]] == [
+        "cifar10",
+        "cifar100",
+        "imagenet16-120",
+    ]
+    mean = (9930 + 500) / 2 / 200  # valid; each data set's figures are 1 above those before it
+    means = [cell.mean for cell in got.rows[0][1]]
+    assert means == pytest.approx([mean + shift for shift in (0, 1, 1, 2, 2, 3)])
+    assert {cell.n for cell in got.rows[0][1]} == {2}
+    assert "transfer (the cell found on cifar10, looked up on every data set)" in got.notes[0]
+    assert "All 2 runs are counted." in got.notes
+
+
+def test_protocols_looked_up_together_are_rows_apart(fakes, made_up_table):
+    frames = []
+    for name, protocol, cell in (("s", "search", 500), ("t", "transfer", 9930)):
+        fake = fakes(name, protocol)
+        fake.complete(f"d{name}", cell=cell, dataset="cifar10")
+        frames.append(collect(fake.write()).runs)
+    both = pd.concat(frames, ignore_index=True)
+    got = table(both, BenchmarkTable.open(made_up_table))
+    assert [(label, cells[0].text(), cells[2].text()) for label, cells in got.rows[:2]] == [
+        ("DrNAS [search]", "2.50 (1)", "not run"),
+        ("DrNAS [transfer]", "49.65 (1)", "50.65 (1)"),
+    ]
+
+
+def test_the_last_row_of_a_benchmark_is_its_own_maximum(fake, made_up_table):
+    fake.complete("d0", cell=500, dataset="cifar10 (cutout=16)")
+    fake.complete("d1", cell=500, dataset="imagenet16-120")
+    fake.complete("d2", cell=500, dataset="digits")
+    got = table(collect(fake.write()).runs, BenchmarkTable.open(made_up_table))
+    label, cells = got.rows[-1]
+    best = 15_624 / 200
+    shifts = (0, 1, 2, 3)
+    assert label == "optimal"
+    assert [cell.text() for cell in cells] == [*(f"{best + s:.2f}" for s in shifts), "", ""]
+    assert {cell.n for cell in cells} == {0}
+    assert "optimal" not in set(got.tidy["label"])
+    assert "optimal" not in dict(table(collect(fake.write()).runs).rows)

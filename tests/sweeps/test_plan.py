@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from drnas_ray.errors import UserError
 from drnas_ray.spaces import SPACES
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.spec import SweepConfig, load_sweep
-from drnas_ray.sweeps.sweep import checked_plan
+from drnas_ray.sweeps.sweep import checked_plan, prepare_runs
 
 SPACE = SPACES["nb201"]
 # The same network: the skip on edge 0 -> 1 makes node 1 a copy of the input.
@@ -224,3 +225,38 @@ def test_set_wins_over_what_methods_and_data_sets_set_themselves() -> None:
     )
     runs = plan_runs(sweep)
     assert {(run.config.weights.lr, run.config.data.flip) for run in runs} == {(0.1, True)}
+
+
+def test_transfer_searches_one_data_set_and_trains_no_cell() -> None:
+    with pytest.raises(UserError, match="2 are listed"):
+        plan(protocol="transfer", datasets=["cifar10", "cifar100"])
+    with pytest.raises(UserError, match="protocol transfer with retrain"):
+        plan(protocol="transfer", retrain={"epochs": 1})
+    assert len(plan(protocol="transfer", datasets=["cifar10"])) == 2
+
+
+def test_settings_of_a_benchmark_reach_only_who_asks_one() -> None:
+    runs = plan(
+        methods=["rea", "uniform", "drnas"],
+        datasets=["cifar10"],
+        seeds=[0],
+        config={"benchmark": {"table": "any.parquet"}},
+        grid={"queries": [5, 6]},
+    )
+    asked = [(run.config.method.name, run.variant.get("queries")) for run in runs]
+    assert asked == [("rea", 5), ("rea", 6), ("uniform", None), ("drnas", None)]
+    assert [run.epochs for run in runs[:2]] == [1, 1]
+    trains = {"queries": 7, "benchmark": {"train": {"epochs": 1}}}
+    (trained,) = plan(methods=["rea"], seeds=[0], config=trains)
+    assert trained.epochs == 7
+
+
+def test_a_missing_table_is_found_before_anything_runs(tmp_path: Path) -> None:
+    runs = plan(
+        methods=["rea"],
+        datasets=["cifar10"],
+        seeds=[0],
+        config={"benchmark": {"table": str(tmp_path / "gone.parquet")}},
+    )
+    with pytest.raises(UserError, match=r"gone\.parquet"):
+        prepare_runs(runs, None, retrained=False)
