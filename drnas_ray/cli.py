@@ -49,7 +49,7 @@ DataRoot = Annotated[
 ]
 Benchmark = Annotated[
     Path | None,
-    typer.Option(help="Look cells up in this NAS-Bench-201 table (Parquet) instead."),
+    typer.Option(help="Print the cells' figures in this NAS-Bench-201 table (Parquet)."),
 ]
 
 
@@ -115,6 +115,7 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this sweep's folder.")
     ] = False,
+    benchmark: Benchmark = None,
 ) -> None:
     """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
     from drnas_ray.sweeps.spec import load_sweep
@@ -124,7 +125,9 @@ def sweep(
         _list(planned)
         return
     folder = out_dir or Path("results") / planned.name
-    _sweep(planned, folder, data_root=data_root, address=address, resume=resume)
+    _sweep(
+        planned, folder, data_root=data_root, address=address, resume=resume, benchmark=benchmark
+    )
 
 
 def _list(planned: Any) -> None:
@@ -148,11 +151,14 @@ def _sweep(
     data_root: Path | None = None,
     address: str | None = None,
     resume: bool = False,
+    benchmark: Path | None = None,
 ) -> None:
+    from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
 
+    known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
     run_sweep(
         planned,
         folder,
@@ -161,10 +167,10 @@ def _sweep(
         address=address,
         resume=resume,
     )
-    _wrap_up(folder)
+    _wrap_up(folder, known)
 
 
-def _wrap_up(folder: Path) -> None:
+def _wrap_up(folder: Path, known: Any) -> None:
     """Export, draw, tabulate, and say where everything lies."""
     from analysis.collect import export, read_runs
     from analysis.draw import draw_all
@@ -173,7 +179,7 @@ def _wrap_up(folder: Path) -> None:
     exported = export(folder)
     _say(exported.warnings)
     runs = read_runs(folder)
-    result = table(runs)
+    result = table(runs, known)
     (folder / "table.md").write_text(to_markdown(result))
     (folder / "table.csv").write_text(to_csv(result))
     pictures = draw_all(runs, folder / "cells")

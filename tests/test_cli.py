@@ -288,6 +288,11 @@ def test_presets_are_listed() -> None:
     assert all(len(line.split()) > 5 for line in lines)
 
 
+def test_a_wrong_table_is_refused_before_a_sweep(workplace: Path) -> None:
+    (workplace / "tiny.yaml").write_text(yaml.safe_dump(SWEEP))
+    assert_refused(workplace, ("sweep", "tiny.yaml", "--benchmark", "no.parquet"), "no.parquet")
+
+
 def test_methods_are_listed_and_explained() -> None:
     listed = [line.split()[0] for line in invoke("methods").stdout.splitlines()[:-1]]
     assert listed == [*METHODS, *BLACKBOX]
