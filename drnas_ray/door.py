@@ -95,6 +95,7 @@ def _line(kind: type[BaseModel], error: ValidationError, where: str) -> str:
         return f"{shown}: {message}" if name else message
     if first["type"] == "missing":
         return f"{name or where} is missing"
+    message = message.replace("a valid tuple", "a list")
     return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}"
 
 
