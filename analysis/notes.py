@@ -53,6 +53,11 @@ def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
                 " training on all."
             )
         return text
+    if runs["retrain_id"].isna().all():
+        return (
+            "No cell has been trained from scratch: `drnas table DIR --benchmark FILE` looks cells "
+            "up in a NAS-Bench-201 table."
+        )
     epochs = recipe_epochs([{"retrain_epochs": value} for value in runs["retrain_epochs"]])
     recipe = f" for {' or '.join(map(str, epochs))} epochs" if epochs else ""
     return f"Test accuracy in % of the derived cell, retrained from scratch{recipe}."

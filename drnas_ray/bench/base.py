@@ -11,7 +11,7 @@ from typing import ClassVar
 class Answer:
     """val_acc_pct: validation accuracy after the benchmark's short training.
 
-    cost_s: what that training and validation would have taken, None where it is not known.
+    cost_s: what that training would have taken, None where it is not known.
     """
 
     val_acc_pct: float

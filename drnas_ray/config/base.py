@@ -59,6 +59,8 @@ class MethodSettings(Settings):
     """Every kept operation runs in each pass, weighted; False where a pass runs drawn ones only."""
     ranks: ClassVar[bool] = True
     """Strengths say before the end which operations are better: what pruning goes by."""
+    differentiable: ClassVar[bool] = True
+    """The weight step's loss has a gradient with respect to what is learnt."""
     queries_benchmark: ClassVar[bool] = False
     """Without a supernet: it is told the figures of the cells that it asks for."""
 

@@ -77,7 +77,7 @@ class QueryConfig(BlackBoxConfig):
     """One whole run of a method that asks for cells and is told their validation accuracy.
 
     queries: cells asked for, 100 unless there is a budget; None: as many as that allows.
-    budget_s: simulated seconds of training and validation, 12,000 in NAS-Bench-201's own runs.
+    budget_s: simulated seconds of training, 12,000 (with validation) in NAS-Bench-201's own runs.
     """
 
     benchmark: BenchmarkSettings = BenchmarkSettings()
@@ -104,7 +104,12 @@ class QueryConfig(BlackBoxConfig):
     @model_validator(mode="after")
     def _one_benchmark(self) -> Self:
         table, train = self.benchmark.table, self.benchmark.train
-        if (table is None) == (train is None):
+        if table is not None and train is not None:
+            raise ValueError(
+                f"benchmark.table={table} and benchmark.train are two benchmarks: set one of them "
+                "to null"
+            )
+        if table is None and train is None:
             raise ValueError(
                 f"method {self.method.name} needs one benchmark to ask: give either "
                 "benchmark.table=FILE.parquet or benchmark.train.epochs=12"

@@ -3,7 +3,8 @@ paper (Chen et al., ICLR 2021, arXiv:2006.10355)."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -102,7 +103,8 @@ class Stage(Settings):
     """One part of a progressive search. What is None stays as it was in the stage before.
 
     epochs: None: an equal share of the epochs that other stages leave.
-    keep_ops: operations that the change to this stage leaves on each edge, the strongest ones.
+    keep_ops: operations that the change to this stage leaves on each edge, the strongest ones;
+        the first stage has all, for nothing is learnt yet.
     partial: 1/partial of the channels go through the mixed operation from here on.
     cells: depth N; another one than before needs `restart`.
     restart: begin with new weights, architecture parameter and optimisers (P-DARTS).
@@ -146,6 +148,23 @@ class SearchConfig(RunSettings):
         """Epochs."""
         return self.epochs
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_stage_is_the_supernet(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Put the first stage's size into `supernet`, so that equal runs have equal settings."""
+        stages, supernet = given.get("stages"), given.get("supernet", {})
+        first = stages[0] if isinstance(stages, list | tuple) and stages else None
+        if not isinstance(first, Mapping) or not isinstance(supernet, Mapping):
+            return given
+        sizes = {k: first[k] for k in ("partial", "cells") if first.get(k) is not None}
+        for key, value in sizes.items():
+            if supernet.get(key, value) != value:
+                raise ValueError(
+                    f"supernet.{key}={supernet[key]} with {key}={value} in the first of stages: "
+                    "give one of them, or the same"
+                )
+        return {**given, "supernet": {**supernet, **sizes}}
+
     @model_validator(mode="after")
     def _compatible(self) -> Self:
         shortest = min(self.stage_epochs())
@@ -154,6 +173,11 @@ class SearchConfig(RunSettings):
             raise ValueError(
                 f"arch.warmup_epochs={self.arch.warmup_epochs} leaves nothing of {what}={shortest} "
                 "to search in: give fewer warm-up epochs"
+            )
+        if self.weights.at_stage != "scheduled" and len(self.stages) < 2:
+            raise ValueError(
+                f"weights.at_stage={self.weights.at_stage} says what a change of stages does, and "
+                f"there are {len(self.stages)} stages: give two or more, or leave it out"
             )
         for before, number in zip(self.stages, range(1, len(self.stages)), strict=False):
             self._check_change(before, self.stages[number], number)
@@ -186,6 +210,12 @@ class SearchConfig(RunSettings):
                 f"perturb.kind={self.perturb.kind} with method {method.name}: a pass of it runs "
                 "only the drawn operations, so there are no shares to perturb"
             )
+        if self.weights.clip_over_arch and not method.differentiable:
+            raise UserError(
+                f"weights.clip_over_arch=true with method {method.name}: its weight step has no "
+                "gradient for the architecture to count"
+            )
+        self._check_first_stage(ops)
         kept = ops
         for stage in self.stages:
             keep = stage.keep_ops or kept
@@ -201,6 +231,15 @@ class SearchConfig(RunSettings):
                 "before the end, so there is nothing to prune by"
             )
         method.check(self)
+
+    def _check_first_stage(self, ops: int) -> None:
+        first = self.stages[0] if self.stages else Stage()
+        if first.restart or (first.keep_ops or ops) < ops:
+            what = "restart=true" if first.restart else f"keep_ops={first.keep_ops}"
+            raise UserError(
+                f"stages: {what} in the first stage: nothing is learnt before it, give that to a "
+                "later one"
+            )
 
     def stage_epochs(self) -> tuple[int, ...]:
         """Epochs of each stage; a search without stages is one. Raises ValueError on a misfit."""

@@ -29,6 +29,7 @@ class DsnasSettings(MethodSettings):
     fix_margin: float | None = Field(0.3, gt=0, le=1)
     shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 1e-3}}
     mixes: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

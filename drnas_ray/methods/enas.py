@@ -55,6 +55,7 @@ class EnasSettings(MethodSettings):
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999)},
     }
     mixes: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

@@ -28,6 +28,7 @@ class ParsecSettings(MethodSettings):
     samples: int = Field(4, ge=2)
     shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 1e-3}}
     mixes: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

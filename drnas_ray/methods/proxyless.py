@@ -31,6 +31,7 @@ class ProxylessSettings(MethodSettings):
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999), "warmup_epochs": 40},
     }
     mixes: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

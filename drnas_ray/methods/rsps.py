@@ -34,6 +34,7 @@ class RspsSettings(MethodSettings):
         "weights": {"nesterov": True, "weight_decay": 5e-4, "schedule": "step"},
     }
     mixes: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
     ranks: ClassVar[bool] = False
 
     @property

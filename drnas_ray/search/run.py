@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -171,16 +172,18 @@ class Run:
         if not wrt and not self.config.weights.clip_over_arch:
             sample = sample.detach()
         if self.config.perturb.kind != "none":
-            sample = self._perturbed(sample.detach(), batch)
+            sample = self._perturbed(sample, batch)
         logits = self.logits(sample, batch)
         return self.descend(F.cross_entropy(logits, batch[1]), logits, batch[1], wrt)
 
     def _perturbed(self, sample: ArchSample, batch: Batch) -> ArchSample:
         self.net.eval()
         epsilon = radius(self.config.perturb, self.epoch, self.config.epochs)
-        moved = perturbed(sample, lambda s: self.loss(s, batch), self.config.perturb, epsilon)
+        at, settings = sample.detach(), self.config.perturb
+        moved = perturbed(at, lambda s: self.loss(s, batch), settings, epsilon)
         self.net.train()
-        return moved
+        # Added to the sample, so that its graph stays for `clip_over_arch`.
+        return replace(sample, weights=sample.weights + (moved.weights - at.weights))
 
     def descend(
         self, loss: Tensor, logits: Tensor, labels: Tensor, wrt: Sequence[Tensor] = ()

@@ -30,7 +30,7 @@ def change(run: Run, stage: int) -> None:
     run.stage = stage
     now = run.config.supernet_at(stage).partial
     if now != before:
-        _widen(run, before // now)
+        _widen(run, before, now)
 
 
 def strongest(strengths: Tensor, active: Tensor | None, keep: int) -> Tensor:
@@ -46,11 +46,11 @@ def strongest(strengths: Tensor, active: Tensor | None, keep: int) -> Tensor:
     return kept if active is None else kept & active
 
 
-def _widen(run: Run, factor: int) -> None:
+def _widen(run: Run, before: int, now: int) -> None:
     fused = run.config.supernet.fused
     old_net, old_optimizer = run.net, run.weight_optimizer
     state = old_net.state_dict()
-    channels = draw_channels(state, factor, fused=fused)
+    channels = draw_channels(state, before, now, fused=fused)
     run.net = run.make_net(run.stage)
     run.net.load_state_dict(widened(state, channels, fused=fused))
     run.weight_optimizer = run.make_weight_optimizer()

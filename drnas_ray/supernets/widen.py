@@ -22,8 +22,10 @@ Channels = dict[str, tuple[Tensor, Tensor]]
 """Plain name of a convolution, to the source of each output and each input channel."""
 
 
-def draw_channels(state: Mapping[str, Tensor], factor: int, *, fused: bool) -> Channels:
-    """For each convolution of the cells, which old channel each of `factor` times as many copies.
+def draw_channels(state: Mapping[str, Tensor], before: int, now: int, *, fused: bool) -> Channels:
+    """For each convolution of the cells, which old channel each channel is or copies.
+
+    From 1/before of the channels to 1/now of them. The width must divide: before/now need not.
 
     Draws from torch's global CPU generator, output before input, in the order of the names.
     """
@@ -31,12 +33,13 @@ def draw_channels(state: Mapping[str, Tensor], factor: int, *, fused: bool) -> C
     for key, value in (plain_state(state) if fused else state).items():
         match = _CONV.fullmatch(key)
         if match and match[2] == "conv":
-            chosen[match[1]] = (_sources(len(value), factor), _sources(len(value), factor))
+            old, new = len(value), len(value) * before // now
+            chosen[match[1]] = (_sources(old, new), _sources(old, new))
     return chosen
 
 
-def _sources(width: int, factor: int) -> Tensor:
-    return torch.cat([torch.arange(width), torch.randint(width, ((factor - 1) * width,))])
+def _sources(old: int, new: int) -> Tensor:
+    return torch.cat([torch.arange(old), torch.randint(old, (new - old,))])
 
 
 def widened(state: Mapping[str, Tensor], channels: Channels, *, fused: bool) -> dict[str, Tensor]:

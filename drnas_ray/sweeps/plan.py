@@ -215,6 +215,9 @@ def _check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> N
     for key in keys:
         if key in ("seed", "method", "data.name", "method.name") or key.startswith("config."):
             raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
+        parent = key.rpartition(".")[0]
+        if parent in known:
+            raise UserError(f"{where} '{key}': '{parent}' is a value or a list, not a group")
         if key not in known:
             hint = did_you_mean(key, known) or f"known: {', '.join(sorted(known))}"
             raise UserError(f"{where} unknown setting '{key}': {hint.strip()}")

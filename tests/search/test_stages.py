@@ -55,7 +55,11 @@ def test_no_stages_are_one(tiny_config):
         ({"stages": [{}] * 5}, "5 stages"),
         ({"stages": [{"partial": 2}, {"partial": 4}]}, "partial=4 after partial=2"),
         ({"stages": [{"cells": 1}, {"cells": 2}]}, "restart"),
-        ({"stages": [{"keep_ops": 3}, {"keep_ops": 4}]}, "keep_ops=4"),
+        ({"stages": [{}, {"keep_ops": 3}, {"keep_ops": 4}]}, "keep_ops=4"),
+        ({"stages": [{"keep_ops": 3}, {}]}, "keep_ops=3.*first"),
+        ({"stages": [{"restart": True}, {}]}, "restart.*first"),
+        ({"stages": [{"partial": 2}, {}], "supernet": {"partial": 4}}, r"supernet.partial=4.*2"),
+        ({"weights": {"at_stage": "anew"}}, "at_stage=anew"),
         ({"stages": [{"keep_ops": 6}]}, "keep_ops=6"),
         ({"stages": [{"partial": 3}]}, "channels=4"),
         ({"stages": [{}, {}], "arch": {"warmup_epochs": 2}}, "warmup_epochs=2"),
@@ -126,7 +130,7 @@ def test_widening_copies_weights_statistics_and_momentum(tiny_run):
         for name, w in run.net.named_parameters()
     }
     torch.manual_seed(11)
-    channels = draw_channels(old, 2, fused=True)
+    channels = draw_channels(old, 4, 2, fused=True)
     run.random.states["cpu"] = (torch.manual_seed(11), torch.get_rng_state())[1]
     with run.random.in_use():
         run.enter_stage()
@@ -163,13 +167,21 @@ def test_a_widened_supernet_runs_and_the_two_cells_agree(fused):
     torch.manual_seed(0)
     settings = SupernetSettings(channels=8, cells=1, partial=4, fused=fused)
     net = NB201Supernet(settings, in_channels=1, classes=3)
-    channels = draw_channels(net.state_dict(), 4, fused=fused)
+    channels = draw_channels(net.state_dict(), 4, 1, fused=fused)
     whole = settings.model_copy(update={"partial": 1})
     wide = NB201Supernet(whole, in_channels=1, classes=3)
     wide.load_state_dict(widened(net.state_dict(), channels, fused=fused))
     logits = wide(torch.randn(4, 1, 8, 8), ArchSample(torch.full((1, 6, 5), 0.2)))
     assert logits.shape == (4, 3)
     assert logits.isfinite().all()
+
+
+def test_widening_by_half_as_much_again(tiny_run):
+    """From 1/3 to 1/2 of the channels, as the paper's own 1/6 to 1/4."""
+    run = staged(tiny_run, supernet={"channels": 12}, stages=[{"partial": 3}, {"partial": 2}])
+    records = [step(run) for _ in range(4)]
+    assert records[-1]["status"] == "done"
+    assert run.net.body[0].sources[0].conv3.weight.shape[:2] == (18, 6)
 
 
 # --- the run across the change ------------------------------------------------------------------

@@ -126,17 +126,13 @@ def test_overrides_and_seeds_beat_the_file(tmp_path: Path) -> None:
 
 def test_presets_parse_and_plan() -> None:
     table = ["benchmark.table=any.parquet"]  # read when the sweep begins, not when it is planned
-    counts = {
-        name: len(checked_plan(load_sweep(name, table if "table" in name else ())))
-        for name in presets()
-    }
-    assert counts == {
-        "demo": 12,
-        "nb201-mini": 23 * 3,
-        "nb201-smoke": 26,
-        "nb201-table": 22 * 3 * 4,
-        "nb201-table-transfer": 22 * 4,
-    }
+    for name in presets():
+        sweep = load_sweep(name, table if "table" in name else ())
+        expected = len(sweep.methods) * len(sweep.datasets) * len(sweep.seeds)
+        assert len(checked_plan(sweep)) == expected
+    assert {*presets()} == {
+        "demo", "nb201-mini", "nb201-smoke", "nb201-table", "nb201-table-transfer",
+    }  # fmt: skip
 
 
 def test_the_table_presets_differ_in_the_protocol_alone() -> None:
@@ -145,13 +141,20 @@ def test_the_table_presets_differ_in_the_protocol_alone() -> None:
     assert (searched.protocol, transferred.protocol) == ("search", "transfer")
 
 
+# The rows of the paper's tables that can be searched here.
+ROWS = {
+    "bayesnas", "darts", "drnas", "dsnas", "enas", "fixed", "gaea", "gdas", "parsec", "pcdarts",
+    "pdarts", "proxyless", "random", "rea", "reinforce", "rsps", "snas",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["nb201-smoke", "nb201-mini", "nb201-table"])
 def test_no_method_is_missing_from_a_table(name: str) -> None:
     listed = {
         entry if isinstance(entry, str) else entry["name"] for entry in load_sweep(name).methods
     }
-    left_out = {"uniform"} if name == "nb201-table" else set()
-    assert listed == {*METHODS, *BLACKBOX} - left_out
+    assert listed >= ROWS
+    assert listed == {*METHODS, *BLACKBOX} or name != "nb201-smoke"
 
 
 def test_every_preset_opens_with_what_it_is() -> None:
