@@ -150,5 +150,3 @@ def _sums(source: Path) -> tuple[str, str]:
         f"WARNING: md5 {digests['md5']} does not have the {digits} of its name: not the official "
         "file as published, or renamed",
     )
-
-

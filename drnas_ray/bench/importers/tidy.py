@@ -36,7 +36,9 @@ def indices(table: pa.Table, path: Path) -> np.ndarray[tuple[int], np.dtype[np.i
     """
     name = next((known for known in NAMES if known in table.column_names), None)
     if name is None:
-        raise UserError(f"benchmark file {path} has no column {', '.join(NAMES[:-1])} or arch_index")
+        raise UserError(
+            f"benchmark file {path} has no column {', '.join(NAMES[:-1])} or arch_index"
+        )
     try:
         cells = table[name].to_pylist()
         if name == "arch_index":
