@@ -47,10 +47,9 @@ class BenchmarkTable:
         table = Table.open(path)
         for data in _PREFIX:
             for split in SPLITS:
-                if column_of(data, split, 200) not in table.names:
-                    raise UserError(
-                        f"{path} is no NAS-Bench-201 table: it lacks '{column_of(data, split, 200)}'"
-                    )
+                needed = column_of(data, split, 200)
+                if needed not in table.names:
+                    raise UserError(f"{path} is no NAS-Bench-201 table: it lacks '{needed}'")
         if table.cells != CELLS:
             raise UserError(
                 f"{path} has {table.cells} rows of {table.cells} cells: a NAS-Bench-201 table has "

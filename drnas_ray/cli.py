@@ -396,12 +396,13 @@ def bench_info(path: TableFile) -> None:
         optimum = "" if index is None else f"{value:.2f}"
         covered.add_row(name, f"{known:,}", trainings, optimum, "" if index is None else str(index))
     out.print(covered)
-    heads = [f"{data} {split}" for data, split in report.SIX]
-    compared = Printed("200 epochs, %", "index", *heads, "off by")
-    for line in report.lines(table):
-        figures = [f"{h:.2f} ({p:.2f})" for h, p in zip(line.here, line.printed, strict=True)]
-        where = "" if line.index is None else str(line.index)
-        compared.add_row(line.name, where, *figures, f"{line.off:.2f}")
+    known_cells = report.lines(table)
+    heads = [f"{line.name} {'' if line.index is None else line.index}" for line in known_cells]
+    compared = Printed("200 epochs, %", *heads)
+    for place, (data, split) in enumerate(report.SIX):
+        figures = [f"{line.here[place]:.2f} ({line.printed[place]:.2f})" for line in known_cells]
+        compared.add_row(f"{data} {split}", *figures)
+    compared.add_row("off by, at most", *(f"{line.off:.2f}" for line in known_cells))
     out.print(compared)
     out.print(
         f"in brackets: as printed ({report.SOURCE}). Versions of the official file differ by up to "

@@ -7,11 +7,12 @@ Columns as HW-NAS-Bench's (Li et al., ICLR 2021) are called there:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from drnas_ray.bench.columns import DATASETS, prefix_of
-from drnas_ray.bench.table import Cells, Numbers, Table
+from drnas_ray.bench.table import Cells, Table
 from drnas_ray.errors import UserError, unknown_name
 
 KINDS = {"latency": "ms", "energy": "mJ"}
@@ -47,7 +48,7 @@ class Hardware:
 
     def cost(
         self, cells: Cells, device: str, kind: str = "latency", dataset: str = "cifar10"
-    ) -> float | Numbers:
+    ) -> Any:
         """Latency in ms or energy in mJ, nan where it was not measured.
 
         Raises UserError for a device, kind or data set that the file has not.
@@ -55,7 +56,7 @@ class Hardware:
         name = f"{prefix_of(dataset)}_{device}_{kind}"
         if name not in self.columns:
             raise unknown_name("hardware column", name, self.columns)
-        return self.table.figures(cells, name)  # type: ignore[arg-type]
+        return self.table.figures(cells, name)
 
     def within(
         self,
@@ -64,7 +65,7 @@ class Hardware:
         limit: float,
         kind: str = "latency",
         dataset: str = "cifar10",
-    ) -> bool | np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    ) -> Any:
         """Whether cells cost at most `limit` (ms or mJ); False where it was not measured."""
         found = np.asarray(self.cost(cells, device, kind, dataset)) <= limit
         return found if found.ndim else bool(found)

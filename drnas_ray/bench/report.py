@@ -61,7 +61,7 @@ def lines(table: Table) -> list[Line]:
 
 
 def _figure(table: Table, index: int, dataset: str, split: str) -> float:
-    return table.figures(index, column_of(dataset, split, 200))
+    return float(table.figures(index, column_of(dataset, split, 200)))
 
 
 def best(table: Table, name: str) -> tuple[int | None, float]:
@@ -117,7 +117,9 @@ def query(table: Table, cell: str | int, hardware: Path | None = None) -> dict[s
                 value = source.listed(index, name)
             else:
                 value = source.figures(index, name)
-                value = int(value) if name.endswith("_n") and value == value else value
-            if value != [] and value == value:  # a nan differs from itself
+                if math.isnan(value):
+                    continue
+                value = int(value) if name.endswith("_n") else value
+            if value != []:
                 found[name] = value
     return found

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,15 +144,11 @@ class Table:
             raise UserError(f"cell {wrong} does not exist: NAS-Bench-201 numbers 0 to 15624")
         return found.astype(np.intp, copy=False)
 
-    @overload
-    def figures(self, cells: str | int, name: str) -> float: ...
-    @overload
-    def figures(
-        self, cells: Sequence[str] | Sequence[int] | NDArray[Any], name: str
-    ) -> Numbers: ...
+    def figures(self, cells: Cells, name: str) -> Any:
+        """A column's numbers: a float for one cell, else an array; nan where there are none.
 
-    def figures(self, cells: Cells, name: str) -> float | Numbers:
-        """A column's numbers for cells; nan for all where the file has no such column."""
+        Without such a column all are nan. Typed Any, as what comes depends on what is asked.
+        """
         rows = self.rows(cells)
         if name not in self.names:
             return np.full(rows.shape, np.nan) if rows.ndim else math.nan
@@ -161,7 +157,7 @@ class Table:
 
     def valid(
         self, cells: Cells, dataset: str = "cifar10", epochs: int = 200, stat: str = "mean"
-    ) -> float | Numbers:
+    ) -> Any:
         """Validation accuracy in percent; CIFAR-10's from networks trained on the other half.
 
         stat: mean over seeds, std (n - 1), or n seeds. Raises UserError for other names.
@@ -170,17 +166,15 @@ class Table:
 
     def test(
         self, cells: Cells, dataset: str = "cifar10", epochs: int = 200, stat: str = "mean"
-    ) -> float | Numbers:
+    ) -> Any:
         """Test accuracy in percent; CIFAR-10's from networks trained on all 50,000 images."""
         return self._accuracy(cells, dataset, "test", epochs, stat)
 
-    def _accuracy(
-        self, cells: Cells, dataset: str, split: str, epochs: int, stat: str
-    ) -> float | Numbers:
+    def _accuracy(self, cells: Cells, dataset: str, split: str, epochs: int, stat: str) -> Any:
         if stat not in STATS:
             raise unknown_name("statistic", stat, STATS)
         name = column_of(dataset, split, epochs) + STATS[stat]
-        return self.figures(cells, name)  # type: ignore[arg-type]
+        return self.figures(cells, name)
 
     def by_seed(
         self, cell: str | int, dataset: str = "cifar10", split: str = "valid", epochs: int = 200
@@ -210,11 +204,11 @@ class Table:
         """`params_mb`, `flops_m` (both in millions) or `latency_s` of the network to train."""
         if what not in COSTS:
             raise unknown_name("cost", what, COSTS)
-        return self.figures(cells, f"{prefix_of(dataset)}_{what}")  # type: ignore[arg-type]
+        return self.figures(cells, f"{prefix_of(dataset)}_{what}")
 
     def train_s(self, cells: Cells, dataset: str = "cifar10", epochs: int = 200) -> Any:
         """Seconds of the whole training; CIFAR-10's on all 50,000 images."""
-        return self.figures(cells, column_of(dataset, "train", epochs, "time_s"))  # type: ignore[arg-type]
+        return self.figures(cells, column_of(dataset, "train", epochs, "time_s"))
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

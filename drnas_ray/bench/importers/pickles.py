@@ -294,6 +294,19 @@ def _marked(make: Callable[[list[Any]], Any]) -> Callable[[Machine], None]:
     return run
 
 
+def _over(count: int) -> Callable[[Machine], None]:
+    """Bytes that say nothing on data: the protocol's number, a frame's length."""
+
+    def run(machine: Machine) -> None:
+        machine.source.take(count)
+
+    return run
+
+
+def _pop_mark(machine: Machine) -> None:
+    machine.popped()
+
+
 def _pop(machine: Machine) -> None:
     machine.stack.pop()
 
@@ -312,8 +325,8 @@ def _persistent(machine: Machine) -> None:
 
 
 _HANDLERS: dict[bytes, Callable[[Machine], None]] = {
-    b"\x80": lambda machine: machine.source.take(1) and None,
-    b"\x95": lambda machine: machine.source.take(8) and None,
+    b"\x80": _over(1),
+    b"\x95": _over(8),
     b"N": _push(lambda: None),
     b"\x88": _push(lambda: True),
     b"\x89": _push(lambda: False),
@@ -341,7 +354,7 @@ _HANDLERS: dict[bytes, Callable[[Machine], None]] = {
     b"e": lambda machine: _extend(machine, machine.popped()),
     b"\x90": lambda machine: _extend(machine, machine.popped()),
     b"0": _pop,
-    b"1": lambda machine: machine.popped() and None,
+    b"1": _pop_mark,
     b"c": _global,
     b"\x93": _stack_global,
     b"R": Machine.call,

@@ -50,8 +50,8 @@ def import_benchmark(
     official = is_official(source)
     if not official and source.suffix not in (".csv", ".parquet"):
         raise UserError(
-            f"benchmark file {source}: give a .pth, .pickle.pbz2, .tar, .csv or .parquet file, or a "
-            "folder of .pickle.pbz2 files"
+            f"benchmark file {source}: give a .pth, .pickle.pbz2, .tar, .csv or .parquet file, "
+            "or a folder of .pickle.pbz2 files"
         )
     if curves is not None and not official:
         raise UserError(f"--curves: a table such as {source} has no epochs, official files do")
