@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 
+from drnas_ray.spaces.nb201 import NB201
+
 HEAD = """
 import json, resource, sys, time
 import numpy as np, pyarrow, pyarrow.parquet
@@ -44,7 +46,7 @@ found = many(cells)
 rate = len(cells) / (time.perf_counter() - start)
 print(json.dumps({"first_s": first_s, "peak_mib": peak, "per_s": rate, "value": first}))
 """
-CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+CELL = NB201().cell(9930)
 
 
 def measured(body: str, cell: object, count: int, path: str) -> dict[str, float]:

@@ -67,7 +67,8 @@ def test_what_is_not_known_is_nan(table):
     assert math.isnan(table.test(7)) and table.valid(7) == pytest.approx(1.035)
     for got in (
         table.test(1, "cifar10", 12), table.valid(1, stat="std"), table.valid(1, stat="n"),
-        table.cost(1, "cifar10", "latency_s"), table.train_s(1, epochs=12), table.valid(1, "cifar100"),
+        table.cost(1, "cifar10", "latency_s"), table.train_s(1, epochs=12),
+        table.valid(1, "cifar100"),
     ):  # fmt: skip
         assert math.isnan(got)
     assert np.isnan(table.valid([1, 2], "imagenet16-120")).all()
@@ -147,7 +148,7 @@ def test_the_command_line(shuffled, tmp_path):
     for wrong in (["query", str(target), "99999"], ["info", str(tmp_path / "none")],
                   ["import", str(tmp_path / "none.pth"), str(target)]):  # fmt: skip
         done = run(app, ["bench", *wrong])
-        assert done.exit_code == 2 and done.stderr.startswith("error:")
+        assert done.exit_code == 2 and done.stderr.strip().startswith("error:")
 
 
 def test_hardware_joins_by_cell(tmp_path):

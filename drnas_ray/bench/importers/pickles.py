@@ -7,9 +7,12 @@ that takes 28 GB as Python objects is read in a few hundred MB.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from drnas_ray.bench.importers.inert import STAND_INS, Array, Dtype, Holder, Skipped, plain_key
 from drnas_ray.errors import UserError
@@ -24,6 +27,11 @@ LONGEST = 1 << 28
 _SMALL = 16
 _ALLOWED = frozenset(STAND_INS.values())
 _FORGOTTEN = object()
+_PAIRS = re.compile(rb"(?s)(?:j.{4}G.{8}){4,}+|(?:h.G.{8}){4,}+|(?:K.G.{8}){4,}+")
+_LAYOUTS = {
+    op: np.dtype([("op", "u1"), ("key", key), ("then", "u1"), ("value", ">f8")])
+    for op, key in zip(b"jhK", ("<u4", "u1", "u1"), strict=True)
+}
 
 
 class _Source:
@@ -115,6 +123,8 @@ class Machine:
             elif op == b"(":
                 self.frames.append(stack)
                 stack = self.stack = []
+                while self._epochs():
+                    pass
             elif op == b".":
                 if self.frames or len(stack) != 1:
                     raise UserError("is damaged (it ends with values left over)")
@@ -125,6 +135,26 @@ class Machine:
                     raise UserError(f"is no pickle, or a damaged one (byte {op!r})")
                 handler(self)
                 stack = self.stack
+
+    def _epochs(self) -> bool:
+        """Take a row of epoch (or `set@epoch`) and number pairs at once: most of a file is those.
+
+        The same as one opcode after the other, only quicker.
+        """
+        source = self.source
+        match = _PAIRS.match(source.buffer, source.at)
+        if match is None:
+            return False
+        source.at = match.end()
+        layout = _LAYOUTS[match.group()[0]]
+        rows = np.frombuffer(match.group(), layout)
+        keys = rows["key"].tolist()
+        if match.group()[:1] != b"K":
+            keys = [self._recall(key) for key in keys]
+        pairs: list[Any] = [None] * (2 * len(keys))
+        pairs[::2], pairs[1::2] = keys, rows["value"].tolist()
+        self.stack.extend(pairs)
+        return True
 
     def _remember(self, number: int, value: Any) -> None:
         memo = self.memo
