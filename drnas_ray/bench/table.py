@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,12 @@ class Table:
         """Official numbers of cells, shape () for one. Raises UserError for what is no cell."""
         if isinstance(cells, str):
             return np.array(_SPACE.index(cells), dtype=np.intp)
+        # A list of text stays one: as an array, every string would be as wide as the widest.
+        if isinstance(cells, list | tuple) and cells and isinstance(cells[0], str):
+            return np.array(_numbers_of(cells), dtype=np.intp)
         found = np.asarray(cells)
         if found.dtype.kind in "UO":
-            numbers = [_SPACE.index(str(cell)) for cell in found.ravel()]
+            numbers = _numbers_of(found.ravel().tolist())
             return np.array(numbers, dtype=np.intp).reshape(found.shape)
         if found.size == 0:
             return np.zeros(found.shape, dtype=np.intp)
@@ -210,13 +213,30 @@ class Table:
         return self.figures(cells, column_of(dataset, "train", epochs, "time_s"))
 
 
+@cache
+def _known() -> dict[str, int]:
+    return {_SPACE.cell(index): index for index in range(CELLS)}
+
+
+def _numbers_of(cells: Sequence[Any]) -> list[int]:
+    known = _known()
+    try:
+        return [known[cell] for cell in cells]
+    except (KeyError, TypeError):
+        return [_SPACE.index(str(cell)) for cell in cells]  # says which is none
+
+
 def _numbers(column: pa.ChunkedArray) -> Numbers:
     """A copy, null as nan. Through buffers: pyarrow's own way loads pandas, a third of a second."""
     parts = [np.zeros(0)]
     for chunk in column.chunks:
-        filled = chunk.fill_null(math.nan)
-        data = filled.buffers()[1]
-        parts.append(np.frombuffer(data, np.float64, len(filled), filled.offset * 8))
+        known, data = chunk.buffers()
+        values = np.frombuffer(data, np.float64, len(chunk), chunk.offset * 8)
+        if chunk.null_count:
+            bits = np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")
+            there = bits[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+            values = np.where(there, values, math.nan)
+        parts.append(values)
     return np.concatenate(parts)
 
 
