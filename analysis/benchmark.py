@@ -7,41 +7,22 @@ the network trained on all 50,000: the pair that papers print.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from drnas_ray.bench.columns import CELLS, column_of
+from drnas_ray.bench.columns import DATASETS as _PREFIX
+from drnas_ray.bench.table import Table
 from drnas_ray.errors import UserError, unknown_name
+from drnas_ray.spaces.nb201 import NB201
 
-CELLS = 15_625
 SPLITS = ("valid", "test")
-_PREFIX = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
-
-
-def _column(dataset: str, split: str) -> str:
-    return f"{_PREFIX[dataset]}_{split}_acc_200"
-
-
-def _read(path: Path) -> pd.DataFrame:
-    columns = ["arch", *(_column(data, split) for data in _PREFIX for split in SPLITS)]
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise UserError(f"{path} is no NAS-Bench-201 table: it lacks '{missing[0]}'")
-            frame: pd.DataFrame = file.read(columns=columns).to_pandas()
-    except (pa.ArrowException, OSError) as err:
-        reason = str(err).splitlines()[0]
-        raise UserError(f"{path} can't be read ({reason}): give a Parquet table") from err
-    return frame
+_SPACE = NB201()
 
 
 @dataclass(frozen=True)
@@ -63,23 +44,24 @@ class BenchmarkTable:
     @classmethod
     def open(cls, path: Path) -> BenchmarkTable:
         """Read a table. Raises UserError if it is missing, damaged, or not the whole benchmark."""
-        path = Path(path)
-        if not path.is_file():
-            raise UserError(f"no benchmark table {path}: give a NAS-Bench-201 Parquet file")
-        frame = _read(path)
-        rows = {arch: place for place, arch in enumerate(frame["arch"])}
-        if len(frame) != CELLS or len(rows) != CELLS:
+        table = Table.open(path)
+        for data in _PREFIX:
+            for split in SPLITS:
+                needed = column_of(data, split, 200)
+                if needed not in table.names:
+                    raise UserError(f"{path} is no NAS-Bench-201 table: it lacks '{needed}'")
+        if table.cells != CELLS:
             raise UserError(
-                f"{path} has {len(frame)} rows of {len(rows)} cells: a NAS-Bench-201 table has "
+                f"{path} has {table.cells} rows of {table.cells} cells: a NAS-Bench-201 table has "
                 f"one row for each of the {CELLS:,} cells"
             )
         columns = {
-            (data, split): frame[_column(data, split)].to_numpy(np.float64)
+            (data, split): table.column(column_of(data, split, 200))
             for data in _PREFIX
             for split in SPLITS
         }
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        return cls(f"{path.name} (sha256 {digest})", rows, columns)
+        rows = {_SPACE.cell(index): index for index in range(CELLS)}
+        return cls(table.label, rows, columns)
 
     def best(self, dataset: str, split: str) -> float:
         """The largest accuracy in percent of any cell, nan for a data set that it has not."""

@@ -343,6 +343,105 @@ def presets() -> None:
         out.print(f"[bold]{name}[/bold]  {_escaped(about)}", highlight=False)
 
 
+bench = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask.")
+app.add_typer(bench, name="bench")
+TableFile = Annotated[Path, typer.Argument(help="A table that `drnas bench import` wrote.")]
+
+
+@bench.command("import")
+@one_line_errors
+def bench_import(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="NAS-Bench-201 .pth, NATS-tss .pickle.pbz2, its folder or .tar; or a tidy .csv or "
+            ".parquet with a column arch."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    curves: Annotated[
+        Path | None, typer.Option(help="Write every epoch of every training here (Parquet).")
+    ] = None,
+) -> None:
+    """Convert a benchmark file to one small Parquet table, once. No code of the file is run."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from drnas_ray.bench.importers.run import import_benchmark
+
+    columns = (TextColumn("reading"), BarColumn(), "{task.percentage:.0f}%", TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        done = import_benchmark(
+            source,
+            target,
+            curves,
+            lambda part, whole: bar.update(task, completed=part, total=whole),
+        )
+    err.print(f"note: {_escaped(done.checksum)}", highlight=False)
+    out.print(f"{done.table}: {done.cells:,} cells, {done.columns} columns", highlight=False)
+    if done.curves is not None:
+        out.print(f"{done.curves}: every epoch", highlight=False)
+    out.print(f"`drnas bench info {done.table}` compares it with print", highlight=False)
+
+
+@bench.command("info")
+@one_line_errors
+def bench_info(path: TableFile) -> None:
+    """What a table covers, its optima, and known cells beside the published figures."""
+    from rich.table import Table as Printed
+
+    from drnas_ray.bench import report
+    from drnas_ray.bench.table import Table
+
+    table = Table.open(path)
+    out.print(f"{table.label}: {table.cells:,} cells", highlight=False)
+    for key, value in table.facts.items():
+        out.print(f"  {key}  {_escaped(value)}", highlight=False)
+    covered = Printed("column", "cells", "trainings a cell", "optimum", "index")
+    for name, known, trainings, index, value in report.coverage(table):
+        optimum = "" if index is None else f"{value:.2f}"
+        covered.add_row(name, f"{known:,}", trainings, optimum, "" if index is None else str(index))
+    out.print(covered)
+    known_cells = report.lines(table)
+    heads = [f"{line.name} {'' if line.index is None else line.index}" for line in known_cells]
+    compared = Printed("200 epochs, %", *heads)
+    for place, (data, split) in enumerate(report.SIX):
+        figures = [f"{line.here[place]:.2f} ({line.printed[place]:.2f})" for line in known_cells]
+        compared.add_row(f"{data} {split}", *figures)
+    compared.add_row("off by, at most", *(f"{line.off:.2f}" for line in known_cells))
+    out.print(compared)
+    out.print(
+        f"in brackets: as printed ({report.SOURCE}). Versions of the official file differ by up to "
+        f"{report.CLOSE}, the ResNet row by up to 0.7",
+        highlight=False,
+    )
+
+
+@bench.command("query")
+@one_line_errors
+def bench_query(
+    path: TableFile,
+    cell: Annotated[str, typer.Argument(help="A cell's official string, or its number.")],
+    hardware: Annotated[
+        Path | None, typer.Option(help="A table of latencies and energies to join.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """All that a table knows of one cell. What it doesn't know is left out."""
+    import json
+
+    from drnas_ray.bench import report
+    from drnas_ray.bench.table import Table
+
+    found = report.query(Table.open(path), int(cell) if cell.isdecimal() else cell, hardware)
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for name, value in found.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        out.print(f"{name}  {_escaped(shown)}", highlight=False)
+
+
 @app.callback(invoke_without_command=True)
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,

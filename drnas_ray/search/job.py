@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from drnas_ray.bench.table import TableBenchmark
+from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.config import (
     BlackBoxConfig,

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import chisquare
 
 from drnas_ray.bench.base import Answer, Benchmark
-from drnas_ray.bench.table import TableBenchmark
+from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.rea import Rea, ReaSettings
 from drnas_ray.blackbox.reinforce import Reinforce, ReinforceSettings, loss_gradient, policy

@@ -1,0 +1,67 @@
+"""The columns of a benchmark table: their names, and what they come from in the official files.
+
+`{split}_{metric}_{epochs}` is a mean over training seeds; `..._std` (n - 1 in the divisor, so
+null for one seed), `..._n` and `..._by_seed` follow it. Accuracies are in percent, times in
+seconds. Source of the names of sets: NATS-Bench (arXiv:2009.00437) and its README.
+"""
+
+from __future__ import annotations
+
+from drnas_ray.errors import UserError, unknown_name
+
+CELLS = 15_625
+SCHEMA_VERSION = 1
+EPOCHS = (12, 200)
+METRICS = ("acc", "loss", "time_s")
+
+DATASETS = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
+"""Our name of a data set to the start of its columns."""
+
+NETWORKS = {
+    "cifar10-valid": "cifar10valid",
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "ImageNet16-120": "imagenet16",
+}
+"""The official name of what a network was trained on, to the start of its columns.
+
+`cifar10-valid` networks saw 25,000 images of CIFAR-10, `cifar10` networks all 50,000.
+"""
+
+SPLITS = {
+    ("cifar10-valid", "train"): "cifar10valid_train",
+    ("cifar10-valid", "x-valid"): "cifar10_valid",
+    ("cifar10-valid", "ori-test"): "cifar10valid_test",
+    ("cifar10", "train"): "cifar10_train",
+    ("cifar10", "ori-test"): "cifar10_test",
+    **{
+        (network, theirs): f"{NETWORKS[network]}_{ours}"
+        for network in ("cifar100", "ImageNet16-120")
+        for theirs, ours in (
+            ("train", "train"), ("x-valid", "valid"), ("x-test", "test"), ("ori-test", "valtest"),
+        )
+    },
+}  # fmt: skip
+"""(network, official set) to our split. `valtest` is validation and test images together."""
+
+COSTS = {"params_mb": "parameters in millions", "flops_m": "multiply-adds in millions",
+         "latency_s": "seconds a batch on the authors' GPU"}  # fmt: skip
+
+
+def prefix_of(dataset: str) -> str:
+    """The start of a data set's columns. Raises UserError for a data set that no table has."""
+    if dataset not in DATASETS:
+        raise unknown_name("benchmark data set", dataset, DATASETS)
+    return DATASETS[dataset]
+
+
+def column_of(dataset: str, split: str, epochs: int, metric: str = "acc") -> str:
+    """The column of a figure, a mean over seeds. Raises UserError for names that are none."""
+    if epochs not in EPOCHS:
+        raise UserError(f"no figures after {epochs} epochs: the benchmark trained for 12 and 200")
+    return f"{prefix_of(dataset)}_{split}_{metric}_{epochs}"
+
+
+def network_of(split: str) -> str:
+    """The start of the columns of the network that a split (`cifar10_valid`) was measured on."""
+    return next(NETWORKS[network] for (network, _), ours in SPLITS.items() if ours == split)
