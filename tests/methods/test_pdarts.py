@@ -37,7 +37,7 @@ def test_dropout_goes_by_stage_and_epoch(tiny_run):
 
 
 def test_stages_deepen_and_prune(tiny_run):
-    run = tiny_run("pdarts", supernet={"cells": 2})
+    run = tiny_run("pdarts")
     assert run.config.stage_epochs() == (1, 1, 1)
     depths, kept = [], []
     alphas = []
@@ -112,10 +112,11 @@ def test_a_skip_that_is_all_that_is_left_stays(tiny_run):
 
 
 def test_the_record_at_the_end_is_the_derived_cell(tiny_run):
-    run = tiny_run({"name": "pdarts", "max_skips": 0}, stages=[{"keep_ops": 2}], epochs=1)
+    run = tiny_run({"name": "pdarts", "max_skips": 0}, stages=[{}, {}], epochs=2)
     with torch.no_grad():
         run.arch.alpha[..., SKIP] = 5
         run.arch.alpha[..., CONV1] = 4
+    Search(run).step()
     record = Search(run).step()
     assert record["skip_count"] == 0
     assert record["genotype"] == run.space.genotype(np.full((1, 6), CONV1))
