@@ -9,8 +9,8 @@ from torch import Tensor
 
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
-from drnas_ray.methods.base import Batch, Method, RunView, Weights, alpha_of
-from drnas_ray.methods.relax import masked
+from drnas_ray.methods.base import Batch, Method, RunView, Weights
+from drnas_ray.methods.relax import softmax_shares
 from drnas_ray.methods.unrolled import unrolled_gradient
 
 
@@ -41,7 +41,7 @@ class Darts(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha; a pruned operation has share 0."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
         """The shares themselves: nothing is drawn."""

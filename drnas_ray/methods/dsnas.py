@@ -16,7 +16,7 @@ from torch import Tensor
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
-from drnas_ray.methods.relax import draw_choice, masked, most_probable, one_path
+from drnas_ray.methods.relax import draw_choice, masked, most_probable, one_path, softmax_shares
 
 
 class DsnasSettings(MethodSettings):
@@ -67,7 +67,7 @@ class Dsnas(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
         """One path, each operation with its probability; its weights can be differentiated by."""

@@ -11,7 +11,15 @@ from torch import Tensor
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Method, RunView, alpha_of
-from drnas_ray.methods.relax import gumbel_softmax, linear, masked, most_probable, one_hot, path
+from drnas_ray.methods.relax import (
+    gumbel_softmax,
+    linear,
+    masked,
+    most_probable,
+    one_hot,
+    path,
+    softmax_shares,
+)
 
 
 class GdasSettings(MethodSettings):
@@ -72,4 +80,4 @@ class Gdas(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept, the choice's probabilities."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
-from drnas_ray.methods.base import Alpha, Method, RunView, alpha_of
-from drnas_ray.methods.relax import entering_softmax, masked, same_target
+from drnas_ray.methods.base import Alpha, Method, RunView
+from drnas_ray.methods.relax import entering_softmax, same_target, softmax_shares
 from drnas_ray.spaces.space import Space
 
 
@@ -54,7 +54,7 @@ class PCDarts(Method):
 
     def sample(self, run: RunView) -> ArchSample:
         """Softmax of alpha on each edge; scale (T, E) sums to 1 over the edges into a node."""
-        shares = masked(alpha_of(run), run.mask).softmax(-1)
+        shares = softmax_shares(run)
         scale = None
         if isinstance(run.arch, EdgeAlpha):
             scale = entering_softmax(run.arch.edge, run.arch.same)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
-from drnas_ray.methods.base import Method, RunView, alpha_of
-from drnas_ray.methods.relax import masked
+from drnas_ray.methods.base import Method, RunView
+from drnas_ray.methods.relax import softmax_shares
 
 # How fast the dropout rate falls after the warm-up, in each epoch (the authors' train_search.py).
 DECAY = 0.2
@@ -77,7 +77,7 @@ class PDarts(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
         """The shares, with the dropout rate of the epoch."""

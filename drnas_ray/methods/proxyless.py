@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Alpha, Batch, Method, RunView, alpha_of
-from drnas_ray.methods.relax import draw_choice, gumbel_like, masked, most_probable, one_path
+from drnas_ray.methods.relax import (
+    draw_choice,
+    gumbel_like,
+    masked,
+    most_probable,
+    one_path,
+    softmax_shares,
+)
 from drnas_ray.spaces.space import Space
 
 
@@ -94,7 +101,7 @@ class Proxyless(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
         """One path, each operation with its probability."""

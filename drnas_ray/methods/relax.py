@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 
 from drnas_ray.archsample import ArchSample
-from drnas_ray.methods.base import RunView, Statistics
+from drnas_ray.methods.base import RunView, Statistics, alpha_of
 from drnas_ray.spaces.space import Space
 
 
 def masked(logits: Tensor, mask: Tensor | None) -> Tensor:
     """The logits with pruned operations (mask False) at -inf."""
     return logits if mask is None else logits.masked_fill(~mask, float("-inf"))
+
+
+def softmax_shares(run: RunView) -> Tensor:
+    """(T, E, O): softmax of alpha over the operations kept; a pruned one has share 0."""
+    return masked(alpha_of(run), run.mask).softmax(-1)
 
 
 def kept_shares(shares: Tensor, mask: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
 from drnas_ray.methods.base import Method, Moves, RunView, Statistics
-from drnas_ray.methods.relax import best_scored, draw_choice, one_path
+from drnas_ray.methods.relax import best_scored, draw_choice, kept_shares, one_path
 from drnas_ray.spaces.space import Space
 
 
@@ -73,8 +73,7 @@ class Rsps(Method):
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): equal for all operations kept."""
         assert isinstance(run.arch, Nothing)
-        uniform = run.arch.uniform if run.mask is None else run.arch.uniform * run.mask
-        return uniform / uniform.sum(-1, keepdim=True)
+        return kept_shares(run.arch.uniform, run.mask)
 
     def sample(self, run: RunView) -> ArchSample:
         """One path."""

@@ -11,7 +11,7 @@ from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.errors import UserError
 from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
-from drnas_ray.methods.relax import gumbel_softmax, linear, masked
+from drnas_ray.methods.relax import gumbel_softmax, linear, masked, softmax_shares
 
 
 class SnasSettings(MethodSettings):
@@ -65,7 +65,7 @@ class Snas(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): softmax of alpha over the operations kept."""
-        return masked(alpha_of(run), run.mask).softmax(-1)
+        return softmax_shares(run)
 
     def weight_step(self, run: RunView, train: Batch) -> None:
         """Single level: the same pass moves alpha."""

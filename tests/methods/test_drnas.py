@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from masks import MIXED
 from reference import nb201 as reference
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
@@ -25,17 +26,6 @@ ALPHA = torch.tensor(
         [2.0, 2.0, 2.0, 2.0, 2.0],
     ],
     dtype=F64,
-)[None]
-MIXED = torch.tensor(  # five, three, three (others), two, one, four operations kept
-    [
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 0, 1],
-        [1, 0, 0, 1, 1],
-        [0, 0, 1, 1, 0],
-        [0, 0, 0, 1, 0],
-        [1, 1, 0, 1, 1],
-    ],
-    dtype=torch.bool,
 )[None]
 
 

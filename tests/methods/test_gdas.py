@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from masks import MIXED as KEPT
 from reference import nb201 as reference
 from scipy.stats import chisquare
 from torch import Tensor
@@ -13,17 +14,6 @@ from drnas_ray.methods.relax import gumbel_softmax, masked
 
 F64 = torch.float64
 ALPHA = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
-KEPT = torch.tensor(
-    [
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 0, 1],
-        [1, 0, 0, 1, 1],
-        [0, 0, 1, 1, 0],
-        [0, 0, 0, 1, 0],
-        [1, 1, 0, 1, 1],
-    ],
-    dtype=torch.bool,
-)[None]
 
 
 def batch(seed: int, n: int = 8):

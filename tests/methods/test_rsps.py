@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from masks import MIXED as KEPT
 from scipy.stats import chisquare
 
 from drnas_ray.door import run_config
@@ -12,17 +13,6 @@ from drnas_ray.errors import UserError
 from drnas_ray.search.bilevel import Search
 
 DRAWS = 4000
-KEPT = torch.tensor(
-    [
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 0, 1],
-        [1, 0, 0, 1, 1],
-        [0, 0, 1, 1, 0],
-        [0, 0, 0, 1, 0],
-        [1, 1, 0, 1, 1],
-    ],
-    dtype=torch.bool,
-)[None]
 
 
 @pytest.mark.parametrize("kept", [None, KEPT], ids=["all", "pruned"])
