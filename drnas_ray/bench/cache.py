@@ -30,6 +30,8 @@ PARTS_KEPT = 64
 """A writer merges its own parts when there are so many of one cell each."""
 STALE_S = 3600.0
 """What was written aside and left there so long ago is of a process that was killed."""
+_LISTING = 2**62
+"""The byte that is locked while the folder is listed or parts go; cells have those below."""
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 SCHEMA = pa.schema(
@@ -92,7 +94,8 @@ class CellCache:
         """
         if (row := self.get(key)) is not None:
             return row
-        with self._claimed(key, wait=wait) as ours:
+        how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+        with self._locked(_place(key), how) as ours:
             if not ours:
                 return None
             self.refresh()  # it may have been trained until a moment ago
@@ -135,7 +138,8 @@ class CellCache:
                 continue
 
     def _names(self) -> set[str]:
-        with os.scandir(self.folder) as entries:
+        # Not while parts are deleted: a listing may miss a new part, and the ones merged into it.
+        with self._locked(_LISTING, fcntl.LOCK_SH), os.scandir(self.folder) as entries:
             return {e.name for e in entries if e.name.startswith("part-")}
 
     def _read(self, name: str) -> list[Row] | None:
@@ -180,21 +184,20 @@ class CellCache:
         for part in parts.values():
             _merge_into(rows, part)
         self._write([rows[key] for key in sorted(rows)])
-        for name in parts:
-            (self.folder / name).unlink(missing_ok=True)
+        _merge_into(self._rows, rows.values())  # others' rows may be new here
+        with self._locked(_LISTING, fcntl.LOCK_EX):
+            for name in parts:
+                (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
-    def _claimed(self, key: Key, *, wait: bool) -> Iterator[bool]:
-        """Hold the lock of a cell: one byte of the lock file, its place drawn from the key.
+    def _locked(self, place: int, how: int) -> Iterator[bool]:
+        """Hold one byte of the lock file; False where another process does and LOCK_NB is given.
 
-        Yields False where another process holds it. Where the file system has no locks it yields
-        True: at worst a cell is trained twice.
+        Where the file system has no locks it yields True: at worst a cell is trained twice.
         """
-        digest = hashlib.sha256(repr(key).encode()).digest()
-        place = int.from_bytes(digest[:8], "big") >> 2
         ours, held = True, False
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+            fcntl.lockf(self._lock, how, 1, place)
             held = True
         except OSError as error:
             ours = error.errno not in (errno.EAGAIN, errno.EACCES)
@@ -203,6 +206,11 @@ class CellCache:
         finally:
             if held:
                 fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, place)
+
+
+def _place(key: Key) -> int:
+    """The byte of the lock file that stands for a cell, drawn from the key."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") % _LISTING
 
 
 def _merge_into(found: dict[Key, Row], rows: Iterable[Row]) -> None:
