@@ -72,6 +72,14 @@ def test_parts_are_merged_as_they_come(tmp_path, monkeypatch):
         assert all(view.get(key(number))["val_acc_pct"] == number / 7 for number in range(23))
 
 
+def test_who_merges_others_parts_knows_them(tmp_path):
+    one, two = CellCache(tmp_path), CellCache(tmp_path)
+    for number in range(3):
+        two.add(row(number))
+    one.compact()
+    assert one.figure(key(1), never)["val_acc_pct"] == 1 / 7
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_trainings_the_first_finished_counts(tmp_path, turned):
     rows = [row(1, val_acc_pct=10.0, finished_unix_s=5.0), row(1, finished_unix_s=6.0)]
