@@ -343,7 +343,7 @@ def presets() -> None:
         out.print(f"[bold]{name}[/bold]  {_escaped(about)}", highlight=False)
 
 
-bench = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask.")
+bench = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask, build.")
 app.add_typer(bench, name="bench")
 TableFile = Annotated[Path, typer.Argument(help="A table that `drnas bench import` wrote.")]
 
