@@ -343,7 +343,7 @@ def presets() -> None:
         out.print(f"[bold]{name}[/bold]  {_escaped(about)}", highlight=False)
 
 
-bench = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask.")
+bench = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask, build.")
 app.add_typer(bench, name="bench")
 TableFile = Annotated[Path, typer.Argument(help="A table that `drnas bench import` wrote.")]
 
@@ -440,6 +440,73 @@ def bench_query(
     for name, value in found.items():
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
         out.print(f"{name}  {_escaped(shown)}", highlight=False)
+
+
+@bench.command("build")
+@one_line_errors
+def bench_build(
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="The folder of Parquet parts; called again, it goes on.")
+    ],
+    cells: Annotated[
+        str, typer.Option(help="all (6,466 that differ), 100-random, or a file with a cell a line.")
+    ] = "all",
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="key=value of the training: epochs, channels, cells, batch_size, lr, "
+            "data.train_images; repeatable."
+        ),
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
+    seeds: Annotated[str, typer.Option(help="0:3 for seeds 0 to 2, or a list: 1,5,7.")] = "0",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="At most so many at once; as many as fit if left out.")
+    ] = None,
+    cpu: Annotated[float, typer.Option(help="CPUs, so threads, of a worker.")] = 1.0,
+    gpu: Annotated[float, typer.Option(help="GPU share of a worker, where there are GPUs.")] = 1.0,
+    data_root: DataRoot = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
+    ] = None,
+) -> None:
+    """Train cells from scratch, many at once, and keep their validation figures.
+
+    `benchmark.cache=DIR` lets multi-trial searches use them. What is there isn't trained again.
+    """
+    from drnas_ray.door import validated
+    from drnas_ray.sweeps.build import build
+    from drnas_ray.sweeps.cells import cells_of, recipe_of
+    from drnas_ray.sweeps.live import BuildView
+    from drnas_ray.sweeps.spec import Resources, parse_seeds
+
+    how = recipe_of(dataset, recipe or ())
+    resources = validated(Resources, {"cpu": cpu, "gpu": gpu}, "resources")
+    chosen = cells_of(cells, how)
+    with BuildView(err) as view:
+        ended = build(
+            chosen,
+            parse_seeds(seeds),
+            how,
+            out_dir,
+            resources=resources,
+            workers=workers,
+            data_root=data_root,
+            address=address,
+            report=view.show,
+        )
+    out.print(
+        f"{out_dir}: recipe {how.id()}, {ended.done} cells trained, {ended.known} known before",
+        highlight=False,
+    )
+    if ended.failed:
+        (_, cell, seed), why = next(iter(ended.failed.items()))
+        err.print(
+            f"{len(ended.failed)} of {ended.total} cells failed (the first: "
+            f"{_escaped(cell)} seed {seed}: {_escaped(why)}); run again to try them again",
+            highlight=False,
+        )
+        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

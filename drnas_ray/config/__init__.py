@@ -18,6 +18,7 @@ from drnas_ray.config.base import (
 from drnas_ray.config.cells import (
     BenchmarkSettings,
     BlackBoxConfig,
+    CellRecipe,
     QueryConfig,
     Recipe,
     RetrainConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "ArchSettings",
     "BenchmarkSettings",
     "BlackBoxConfig",
+    "CellRecipe",
     "DataSettings",
     "Decay",
     "MethodSettings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -57,17 +58,29 @@ class ShortRecipe(Recipe):
     epochs: int = Field(12, ge=1)
 
 
+class CellRecipe(Settings):
+    """All that a trained cell's validation figures depend on, but the cell and the seed: its id is
+    what they are cached by. Trained on the weights' half, judged on the other one."""
+
+    space: str = "nb201"
+    data: DataSettings = DataSettings()
+    train: ShortRecipe = ShortRecipe()
+
+
 class BenchmarkSettings(Settings):
     """What a multi-trial method asks: a table, or cells trained as they are asked for.
 
     table: a NAS-Bench-201 table in Parquet, whose `*_valid_acc_12` columns are read.
     train: a recipe, for trainings on the weights' half that are judged on the other one.
+    cache: a folder where trained cells are kept and looked up by all runs; None: each run trains
+    its own. It decides nothing that comes out, so it is no part of a run's id.
     """
 
     table: str | None = None
     train: ShortRecipe | None = None
+    cache: str | None = None
 
-    @field_validator("table")
+    @field_validator("table", "cache")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
         return absolute(path)
@@ -91,6 +104,12 @@ class QueryConfig(BlackBoxConfig):
             return {**given, "queries": 100}
         return given
 
+    def canonical_json(self) -> str:
+        """As for all settings, but for where trained cells are kept."""
+        raw = self.model_dump(mode="json")
+        raw["benchmark"].pop("cache")
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"))
+
     @property
     def steps(self) -> int:
         """One on a table, else one a query."""
@@ -113,6 +132,11 @@ class QueryConfig(BlackBoxConfig):
             raise ValueError(
                 f"method {self.method.name} needs one benchmark to ask: give either "
                 "benchmark.table=FILE.parquet or benchmark.train.epochs=12"
+            )
+        if train is None and self.benchmark.cache is not None:
+            raise ValueError(
+                f"benchmark.cache={self.benchmark.cache} with benchmark.table: it keeps cells that "
+                "are trained, leave it out"
             )
         if train is not None and self.budget_s is not None:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
@@ -125,3 +126,60 @@ class LiveView(tune.Callback):
             if trial.last_result and trial.last_result.get("val_mean_acc_pct") is not None
         ]
         return [f"best val {max(found)[0]:.1f} % ({max(found)[1]})"] if found else []
+
+
+@dataclass
+class BuildState:
+    """Of `total` cells: `known` to the cache without this call, `done` by it, `failed` (key to
+    reason); wall_s: seconds since the first worker was ready."""
+
+    total: int
+    known: int
+    done: int = 0
+    failed: dict[Any, str] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated seconds to the end, None before the first cell is done."""
+        left = self.total - self.known - self.done - len(self.failed)
+        return self.wall_s / self.done * left if self.done else None
+
+
+class BuildView:
+    """One live line of a `drnas bench build`: cells done, those failed, time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._shown_at, self._begun = console, 0.0, False
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"), console=console,
+        )  # fmt: skip
+        self._task = self._bar.add_task("cells", total=None, text="starting")
+
+    def __enter__(self) -> BuildView:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def show(self, state: BuildState) -> None:
+        """Show it, if it is time."""
+        done = state.known + state.done
+        whole = done + len(state.failed) == state.total
+        pause = REDRAW_S if self._console.is_terminal else LINE_S
+        if not whole and time.monotonic() - self._shown_at < pause:
+            return
+        self._shown_at = time.monotonic()
+        parts = [f"{state.known} known before"]
+        parts += [f"{len(state.failed)} failed"] if state.failed else []
+        if state.left_s is not None and not whole:
+            parts.append(f"about {duration(state.left_s)} left")
+        if not self._console.is_terminal:
+            line = f"cells: {done}/{state.total} · {' · '.join(parts)}"
+            self._console.print(line, highlight=False)
+            return
+        if not self._begun:
+            self._begun = True
+            self._bar.start()
+        self._bar.update(self._task, total=state.total, completed=done, text=" · ".join(parts))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ray import tune
 
+from drnas_ray.bench.cache import CellCache
 from drnas_ray.config import QueryConfig, RetrainConfig
 from drnas_ray.data.catalog import prepare
 from drnas_ray.search.job import open_table
@@ -37,10 +38,12 @@ def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
 
 
 def prepare_runs(runs: list[PlannedRun], data_root: Path | None, *, retrained: bool) -> None:
-    """Read every data set and benchmark table that the runs need. Raises UserError."""
+    """Read every data set, benchmark table and cache that the runs need. Raises UserError."""
     for run in runs:
         if isinstance(run.config, QueryConfig):
             open_table(run.config)
+            if run.config.benchmark.cache is not None:
+                CellCache(Path(run.config.benchmark.cache))
     needed = (run.config.data for run in runs if retrained or run.config.needs_images)
     for settings in dict.fromkeys(needed):
         prepare(settings, data_root)
