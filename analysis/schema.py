@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from drnas_ray.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"drnas_ray.schema_version"
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 STRENGTHS = pa.list_(pa.list_(pa.list_(_REAL)))
 """(cell types, edges, ops), as nested lists."""
+SEQUENCE = pa.list_(_REAL)
+GRID = pa.list_(SEQUENCE)
 
 Row = dict[str, Any]
 """One row on its way into a file: column name to value; a missing column is null."""
@@ -94,6 +96,16 @@ EPOCHS = _schema(
         "lr": _REAL,
         "stage": _INT,  # from 0
         "temperature": _REAL,
+        # Diagnostics (drnas_ray.search.diagnostics): null where the epoch had none.
+        "hessian_max_eigenvalue": _REAL,
+        "hessian_trace": _REAL,
+        "proposition1_sampled": _REAL,  # left side: mean validation loss over draws,
+        "proposition1_sampled_se": _REAL,  # its standard error,
+        "proposition1_laplace": _REAL,  # right side: loss at mu + tr(Sigma H) / 2,
+        "proposition1_at_mean": _REAL,  # and its first term alone
+        "landscape_offsets": SEQUENCE,  # along each of two directions; the grids are square
+        "landscape_loss": GRID,
+        "landscape_acc_pct": GRID,
         "queries": _INT,
         "simulated_s": _REAL,
         "wall_s": _REAL,

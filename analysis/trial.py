@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.schema import EPOCHS, STRENGTHS, Row
+from analysis.schema import EPOCHS, GRID, SEQUENCE, STRENGTHS, Row
 
 ALIASES = {"host": "hostname", "reported_unix_s": "timestamp"}
 """Our column, to the key that Tune writes for it; a record's own key of that name goes first."""
@@ -79,7 +79,15 @@ def _whole(value: Any) -> int:
 
 def _strengths(value: Any) -> list[list[list[float | None]]]:
     # Tune may write null for nan; the shape is kept either way.
-    return [[[None if x is None else _real(x) for x in ops] for ops in edges] for edges in value]
+    return [[_sequence(ops) for ops in edges] for edges in value]
+
+
+def _sequence(value: Any) -> list[float | None]:
+    return [None if x is None else _real(x) for x in value]
+
+
+def _grid(value: Any) -> list[list[float | None]]:
+    return [_sequence(row) for row in value]
 
 
 _READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
@@ -87,6 +95,8 @@ _READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
     pa.float64(): _real,
     pa.int64(): _whole,
     STRENGTHS: _strengths,
+    SEQUENCE: _sequence,
+    GRID: _grid,
 }
 
 

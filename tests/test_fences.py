@@ -161,7 +161,7 @@ def test_no_torch_even_through_others(package):
 
 def test_only_the_command_line_imports_trainables_and_analysis():
     found = offenders("drnas_ray", "trainables", "analysis")
-    assert not [line for line in found if not line.startswith("drnas_ray.cli ")]
+    assert not [line for line in found if not reaches(line.split()[0], "drnas_ray.cli")]
     assert not offenders("trainables", "analysis")
     assert not offenders("analysis", "trainables")
 

@@ -1,0 +1,37 @@
+"""The command line: where searches, sweeps and analysis are put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from drnas_ray import __version__
+from drnas_ray.cli import bench, lists, results, runs
+from drnas_ray.cli.common import out
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Architecture search as Ray Tune sweeps: many methods, many seeds, one table.\n\n"
+    "Start with `drnas demo`. `drnas COMMAND --help` explains each command.",
+)
+for part in (runs, results, lists):
+    app.add_typer(part.app)
+app.add_typer(bench.app, name="bench")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Say the version."""
+    if show:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,5 @@
+"""`python -m drnas_ray.cli`."""
+
+from drnas_ray.cli import main
+
+main()

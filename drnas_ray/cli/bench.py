@@ -1,0 +1,175 @@
+"""Commands about benchmark tables: drnas bench import, info, query, build."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out
+
+app = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask, build.")
+TableFile = Annotated[Path, typer.Argument(help="A table that `drnas bench import` wrote.")]
+
+
+@app.command("import")
+@one_line_errors
+def bench_import(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="NAS-Bench-201 .pth, NATS-tss .pickle.pbz2, its folder or .tar; or a tidy .csv or "
+            ".parquet with a column arch."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    curves: Annotated[
+        Path | None, typer.Option(help="Write every epoch of every training here (Parquet).")
+    ] = None,
+) -> None:
+    """Convert a benchmark file to one small Parquet table, once. No code of the file is run."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from drnas_ray.bench.importers.run import import_benchmark
+
+    columns = (TextColumn("reading"), BarColumn(), "{task.percentage:.0f}%", TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        done = import_benchmark(
+            source,
+            target,
+            curves,
+            lambda part, whole: bar.update(task, completed=part, total=whole),
+        )
+    err.print(f"note: {escaped(done.checksum)}", highlight=False)
+    out.print(f"{done.table}: {done.cells:,} cells, {done.columns} columns", highlight=False)
+    if done.curves is not None:
+        out.print(f"{done.curves}: every epoch", highlight=False)
+    out.print(f"`drnas bench info {done.table}` compares it with print", highlight=False)
+
+
+@app.command("info")
+@one_line_errors
+def bench_info(path: TableFile) -> None:
+    """What a table covers, its optima, and known cells beside the published figures."""
+    from rich.table import Table as Printed
+
+    from drnas_ray.bench import report
+    from drnas_ray.bench.table import Table
+
+    table = Table.open(path)
+    out.print(f"{table.label}: {table.cells:,} cells", highlight=False)
+    for key, value in table.facts.items():
+        out.print(f"  {key}  {escaped(value)}", highlight=False)
+    covered = Printed("column", "cells", "trainings a cell", "optimum", "index")
+    for name, known, trainings, index, value in report.coverage(table):
+        optimum = "" if index is None else f"{value:.2f}"
+        covered.add_row(name, f"{known:,}", trainings, optimum, "" if index is None else str(index))
+    out.print(covered)
+    known_cells = report.lines(table)
+    heads = [f"{line.name} {'' if line.index is None else line.index}" for line in known_cells]
+    compared = Printed("200 epochs, %", *heads)
+    for place, (data, split) in enumerate(report.SIX):
+        figures = [f"{line.here[place]:.2f} ({line.printed[place]:.2f})" for line in known_cells]
+        compared.add_row(f"{data} {split}", *figures)
+    compared.add_row("off by, at most", *(f"{line.off:.2f}" for line in known_cells))
+    out.print(compared)
+    out.print(
+        f"in brackets: as printed ({report.SOURCE}). Versions of the official file differ by up to "
+        f"{report.CLOSE}, the ResNet row by up to 0.7",
+        highlight=False,
+    )
+
+
+@app.command("query")
+@one_line_errors
+def bench_query(
+    path: TableFile,
+    cell: Annotated[str, typer.Argument(help="A cell's official string, or its number.")],
+    hardware: Annotated[
+        Path | None, typer.Option(help="A table of latencies and energies to join.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """All that a table knows of one cell. What it doesn't know is left out."""
+    import json
+
+    from drnas_ray.bench import report
+    from drnas_ray.bench.table import Table
+
+    found = report.query(Table.open(path), int(cell) if cell.isdecimal() else cell, hardware)
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for name, value in found.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        out.print(f"{name}  {escaped(shown)}", highlight=False)
+
+
+@app.command("build")
+@one_line_errors
+def bench_build(
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="The folder of Parquet parts; called again, it goes on.")
+    ],
+    cells: Annotated[
+        str, typer.Option(help="all (6,466 that differ), 100-random, or a file with a cell a line.")
+    ] = "all",
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="key=value of the training: epochs, channels, cells, batch_size, lr, "
+            "data.train_images; repeatable."
+        ),
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
+    seeds: Annotated[str, typer.Option(help="0:3 for seeds 0 to 2, or a list: 1,5,7.")] = "0",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="At most so many at once; as many as fit if left out.")
+    ] = None,
+    cpu: Annotated[float, typer.Option(help="CPUs, so threads, of a worker.")] = 1.0,
+    gpu: Annotated[float, typer.Option(help="GPU share of a worker, where there are GPUs.")] = 1.0,
+    data_root: DataRoot = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
+    ] = None,
+) -> None:
+    """Train cells from scratch, many at once, and keep their validation figures.
+
+    `benchmark.cache=DIR` lets multi-trial searches use them. What is there isn't trained again.
+    """
+    from drnas_ray.door import validated
+    from drnas_ray.sweeps.build import build
+    from drnas_ray.sweeps.cells import cells_of, recipe_of
+    from drnas_ray.sweeps.live import BuildView
+    from drnas_ray.sweeps.spec import Resources, parse_seeds
+
+    how = recipe_of(dataset, recipe or ())
+    resources = validated(Resources, {"cpu": cpu, "gpu": gpu}, "resources")
+    chosen = cells_of(cells, how)
+    with BuildView(err) as view:
+        ended = build(
+            chosen,
+            parse_seeds(seeds),
+            how,
+            out_dir,
+            resources=resources,
+            workers=workers,
+            data_root=data_root,
+            address=address,
+            report=view.show,
+        )
+    out.print(
+        f"{out_dir}: recipe {how.id()}, {ended.done} cells trained, {ended.known} known before",
+        highlight=False,
+    )
+    if ended.failed:
+        (_, cell, seed), why = next(iter(ended.failed.items()))
+        err.print(
+            f"{len(ended.failed)} of {ended.total} cells failed (the first: "
+            f"{escaped(cell)} seed {seed}: {escaped(why)}); run again to try them again",
+            highlight=False,
+        )
+        raise typer.Exit(1)

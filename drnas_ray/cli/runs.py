@@ -1,0 +1,198 @@
+"""Commands that search: demo, sweep, search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from drnas_ray.cli.common import (
+    Benchmark,
+    DataRoot,
+    Seeds,
+    Sets,
+    err,
+    escaped,
+    one_line_errors,
+    out,
+    say,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+@one_line_errors
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results/demo"),
+    seeds: Seeds = None,
+) -> None:
+    """DrNAS, DARTS (1st, 2nd order) and uniform cells on real digits: minutes on two cores.
+
+    Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
+    cells and prints the table. Called again, it goes on where it stopped.
+    """
+    from drnas_ray.sweeps.spec import load_sweep
+
+    sweep = load_sweep("demo", seeds=seeds)
+    _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
+
+
+@app.command()
+@one_line_errors
+def sweep(
+    source: Annotated[str, typer.Argument(help="A sweep file (YAML), or a preset's name.")],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; results/NAME if left out.")
+    ] = None,
+    seeds: Seeds = None,
+    sets: Sets = None,
+    data_root: DataRoot = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and list, run nothing.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this sweep's folder.")
+    ] = False,
+    benchmark: Benchmark = None,
+) -> None:
+    """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
+    from drnas_ray.sweeps.spec import load_sweep
+
+    planned = load_sweep(source, sets or (), seeds)
+    if dry_run:
+        _list(planned)
+        return
+    folder = out_dir or Path("results") / planned.name
+    _sweep(
+        planned, folder, data_root=data_root, address=address, resume=resume, benchmark=benchmark
+    )
+
+
+def _list(planned: Any) -> None:
+    from drnas_ray.sweeps.sweep import checked_plan
+
+    runs = checked_plan(planned)
+    for run in runs:
+        varied = "".join(f" {key}={value}" for key, value in run.variant.items())
+        where = f"{run.config.data.label} · seed {run.config.seed} · {run.epochs} epochs"
+        out.print(f"{run.run_id} {run.label}{varied} · {where}", highlight=False)
+    retrained = (
+        "their cells are trained from scratch" if planned.retrain is not None else "no retraining"
+    )
+    out.print(f"{len(runs)} runs, {retrained}; nothing was run", highlight=False)
+
+
+def _sweep(
+    planned: Any,
+    folder: Path,
+    *,
+    data_root: Path | None = None,
+    address: str | None = None,
+    resume: bool = False,
+    benchmark: Path | None = None,
+) -> None:
+    from analysis.benchmark import BenchmarkTable
+    from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.retrain import RetrainTrial
+    from trainables.search import SearchTrial
+
+    known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
+    run_sweep(
+        planned,
+        folder,
+        Trainables(SearchTrial, RetrainTrial),
+        data_root=data_root,
+        address=address,
+        resume=resume,
+    )
+    _wrap_up(folder, known)
+
+
+def _wrap_up(folder: Path, known: Any) -> None:
+    """Export, draw, tabulate, and say where everything lies."""
+    from analysis.collect import export, read_runs
+    from analysis.draw import draw_all
+    from analysis.tables import table, to_csv, to_markdown, to_rich
+
+    exported = export(folder)
+    say(exported.warnings)
+    runs = read_runs(folder)
+    result = table(runs, known)
+    (folder / "table.md").write_text(to_markdown(result))
+    (folder / "table.csv").write_text(to_csv(result))
+    pictures = draw_all(runs, folder / "cells")
+    out.print(to_rich(result))
+    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
+    out.print(f"table     {folder / 'table.md'}  {folder / 'table.csv'}", highlight=False)
+    out.print(f"pictures  {folder / 'cells'} ({len(pictures)} files)", highlight=False)
+    _say_unfinished(runs)
+
+
+def _say_unfinished(runs: Any) -> None:
+    """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
+    from analysis.trial import ENDED
+
+    failed = runs[~runs["status"].isin(ENDED)]
+    if len(failed):
+        counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
+        why = next(
+            (text for text in failed["error"] if isinstance(text, str)), "no error was noted"
+        )
+        err.print(
+            f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: "
+            f"{escaped(why)}); run again, with --resume, to try them again",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def search(
+    method: Annotated[str, typer.Argument(help="A method's name; `drnas methods` lists them.")],
+    dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
+    seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
+    sets: Sets = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Results folder; results/METHOD-DATASET-sSEED.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    data_root: DataRoot = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run's folder.")] = False,
+) -> None:
+    """One search in this process, without Ray. Its folder is like a sweep's."""
+    from drnas_ray.config import merged
+    from drnas_ray.door import validated
+    from drnas_ray.sweeps.local import run_search
+    from drnas_ray.sweeps.spec import SweepConfig, settings_of
+
+    name = f"{method}-{dataset}-s{seed}"
+    base = {
+        "name": "search",
+        "methods": [method],
+        "datasets": [dataset],
+        "seeds": [seed],
+        "resources": {"cpu": threads},
+    }
+    planned = validated(SweepConfig, merged(base, settings_of(sets or ())))
+    folder = out_dir or Path("results") / name
+    record = run_search(planned, folder, data_root=data_root, resume=resume, report=_report_epoch)
+    out.print(f"{record['status']}: {record['genotype']}", highlight=False)
+    out.print(f"record: {folder}; `drnas export {folder}` makes Parquet of it", highlight=False)
+
+
+def _report_epoch(record: dict[str, Any], epochs: int) -> None:
+    text = f"epoch {record['epoch']}/{epochs}"
+    if "val_mean_acc_pct" in record:
+        found = record["genotype"] or "nothing ranked yet"
+        text += (
+            f" · train {record['train_acc_pct']:.2f} % · val {record['val_acc_pct']:.2f} % drawn, "
+            f"{record['val_mean_acc_pct']:.2f} % at the mean · {found}"
+        )
+    left = record["wall_s"] * (epochs - record["epoch"])
+    err.print(f"{text} · about {left:.0f} s left", highlight=False)
