@@ -12,9 +12,9 @@ from click.testing import Result
 from sweep_runs import RUNS, drnas, rows, write_sweep
 from typer.testing import CliRunner
 
-from drnas_ray import __version__, cli
+from drnas_ray import __version__
 from drnas_ray.blackbox import BLACKBOX
-from drnas_ray.cli import app
+from drnas_ray.cli import app, runs
 from drnas_ray.methods import METHODS
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.plan import plan_runs
@@ -343,19 +343,19 @@ def test_a_search_that_was_cut_goes_on_to_the_same_end(
     args = ["search", "drnas", "--set=epochs=3", "--set=supernet={channels: 4, cells: 1}"]
     args += ["--set=data.train_images=64"]
     assert invoke(*args, "--out", "whole").exit_code == 0
-    told = cli._report_epoch
+    told = runs._report_epoch
 
     def stop(record: dict[str, Any], epochs: int) -> None:
         told(record, epochs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_report_epoch", stop)
+    monkeypatch.setattr(runs, "_report_epoch", stop)
     for epoch in (1, 2):
         cut = invoke(*args, "--out", "cut", *(["--resume"] if epoch > 1 else []))
         assert cut.exit_code == 130
         assert "--resume" in cut.stderr
         assert f"epoch {epoch}/3" in cut.stderr
-    monkeypatch.setattr(cli, "_report_epoch", told)
+    monkeypatch.setattr(runs, "_report_epoch", told)
     # As if killed between an epoch's line and its checkpoint: the line will be there twice.
     (lines,) = (workplace / "cut").glob("search/*/result.json")
     lines.write_text(lines.read_text() + lines.read_text().splitlines()[-1] + "\n")
