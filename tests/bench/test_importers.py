@@ -12,12 +12,14 @@ import nats_bench
 import nats_bench.api_utils as nats
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 from nas_201_api import NASBench201API
 
 from drnas_ray.bench.importers.run import import_benchmark
+from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.bench.table import Table
 from drnas_ray.errors import UserError
 from tests.bench_files import ARCHS, SETS, cell, folder, whole
@@ -136,6 +138,19 @@ def test_defaults_are_the_pair_that_papers_print(files, tmp_path):
     assert half_s == pytest.approx(half["train-all-time"])
 
 
+def test_a_simulated_budget_counts_as_the_benchmark_does(files, tmp_path):
+    source, api = files["single"]
+    import_benchmark(source, tmp_path / "t.parquet")
+    rows = pq.read_table(tmp_path / "t.parquet")
+    rows = rows.filter(pc.is_valid(rows["cifar10_valid_acc_12"]))  # a search wants no gaps
+    pq.write_table(rows.replace_schema_metadata(None), tmp_path / "t.parquet")
+    for name, network in (("cifar10", "cifar10-valid"), ("cifar100", "cifar100")):
+        asked = TableBenchmark(tmp_path / "t.parquet", name, timed=True)
+        info = api.get_more_info(9930, network, hp="12", is_random=False)
+        cost_s = info["train-all-time"] + info["valid-per-time"]
+        assert asked.query(ARCHS[9930]).cost_s == pytest.approx(cost_s, abs=1e-9)
+
+
 def test_curves_hold_every_epoch(files, tmp_path):
     source, api = files["v1_1"]
     import_benchmark(source, tmp_path / "t.parquet", tmp_path / "c.parquet")
@@ -215,7 +230,7 @@ def test_old_files_lack_some_sets(tmp_path):
     assert not math.isnan(table.valid(3, "cifar10", 12))
     assert math.isnan(table.test(3, "cifar10", 12)) and not math.isnan(table.test(3))
     assert math.isnan(table.valid(3, "cifar100", 12))
-    with pytest.raises(UserError, match="no figures after 90 epochs"):
+    with pytest.raises(UserError, match="no figures of cifar10 after 90 epochs"):
         table.valid(3, epochs=90)
 
 
