@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,16 @@ def bench_import(
             recipe,
         )
     err.print(f"note: {escaped(done.checksum)}", highlight=False)
+    if done.numbered:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB; bytes on macOS
+        peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        forced_mib = done.numbered * 8 / 2**20
+        err.print(
+            f"note: peak memory {peak_mib:.0f} MiB; the single file forces at least "
+            f"{forced_mib:.0f} MiB of it: {done.numbered:,} numbered values, 8 bytes "
+            "each to point at, may be named again up to its end",
+            highlight=False,
+        )
     out.print(f"{done.table}: {done.cells:,} cells, {done.columns} columns", highlight=False)
     if done.curves is not None:
         out.print(f"{done.curves}: every epoch", highlight=False)

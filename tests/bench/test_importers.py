@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import pickletools
+import re
 import tarfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import nas_201_api.api_utils as nas201
@@ -17,10 +20,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from nas_201_api import NASBench201API
+from typer.testing import CliRunner
 
 from drnas_ray.bench.importers.run import import_benchmark
 from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.bench.table import Table
+from drnas_ray.cli import app
 from drnas_ray.errors import UserError
 from tests.bench_files import ARCHS, SETS, cell, folder, whole
 
@@ -243,3 +248,16 @@ def test_tidy_tables(tmp_path: Path, kind: str):
     table = Table.open(tmp_path / "t.parquet")
     assert table.cells == 2
     assert np.array_equal(table.test([2, 7, 3]), [2.5, 7.5, np.nan], equal_nan=True)
+
+
+def test_the_command_says_what_memory_the_single_file_forced(tmp_path):
+    torch.save(whole(nas201, (3,)), tmp_path / "a.pth")
+    args = ["bench", "import", str(tmp_path / "a.pth"), str(tmp_path / "t.parquet")]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    numbered = int(re.search(r"([\d,]+) numbered values", done.stderr)[1].replace(",", ""))
+    # As many as the pickle itself numbers.
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+        codes = [op.name for op, _, _ in pickletools.genops(archive.read(name))]
+    assert numbered == sum(code in ("BINPUT", "LONG_BINPUT", "MEMOIZE") for code in codes)

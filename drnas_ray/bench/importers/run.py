@@ -29,13 +29,17 @@ _SUM_IN_NAME = re.compile(r"-v\d_\d-([0-9a-f]{5,6})(?=[-.]|$)")
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written. checksum: what the file's sum says beside the digits in its name."""
+    """What was written. checksum: what the file's sum says beside the digits in its name.
+
+    numbered: values that a single official file numbers; see `read_official`.
+    """
 
     table: Path
     curves: Path | None
     cells: int
     columns: int
     checksum: str
+    numbered: int = 0
 
 
 def import_benchmark(
@@ -72,10 +76,11 @@ def import_benchmark(
         "source_checksum": checksum,
         "importer": f"drnas-ray {__version__}",
     }
+    numbered = 0
     with _aside(target) as new_table, _aside(curves) as new_curves:
         assert new_table is not None
         if official:
-            columns, cells = _official(source, new_curves, facts, report or _silent)
+            columns, cells, numbered = _official(source, new_curves, facts, report or _silent)
         elif trained:
             columns, cells, more = trained_columns(source, recipe)
             facts |= more
@@ -85,7 +90,7 @@ def import_benchmark(
         whole = pa.table({**_naming(), **columns}).replace_schema_metadata(facts)
         # Columns are read alone, so small pages of one row group serve best.
         pq.write_table(whole, new_table, compression="zstd", row_group_size=CELLS)
-    return Imported(target, curves, cells, len(columns), checksum)
+    return Imported(target, curves, cells, len(columns), checksum, numbered)
 
 
 def _silent(done: int, total: int) -> None:
@@ -94,16 +99,16 @@ def _silent(done: int, total: int) -> None:
 
 def _official(
     source: Path, curves: Path | None, facts: dict[str, str], report: Report
-) -> tuple[dict[str, pa.Array], int]:
+) -> tuple[dict[str, pa.Array], int, int]:
     if curves is None:
         collector = Collector()
-        read_official(source, collector.take, report)
-        return collector.columns(), collector.cells
+        numbered = read_official(source, collector.take, report)
+        return collector.columns(), collector.cells, numbered
     with pq.ParquetWriter(curves, CURVES.with_metadata(facts), compression="zstd") as writer:
         collector = Collector(writer)
-        read_official(source, collector.take, report)
+        numbered = read_official(source, collector.take, report)
         collector.flush()
-    return collector.columns(), collector.cells
+    return collector.columns(), collector.cells, numbered
 
 
 def _naming() -> dict[str, pa.Array]:
