@@ -50,7 +50,7 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures"):
+        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"):
             if stored["sweep"].get(key) != now[key]:
                 raise UserError(
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
