@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drnas_ray.config.base import DataSettings
+from drnas_ray.config import DataSettings
 from drnas_ray.errors import UserError
 from drnas_ray.spaces.nb201 import OPS
 
@@ -96,7 +96,8 @@ _AREA = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
 
 def _on(choices: NDArray[np.integer], op: str) -> Counts:
     """(n,): on how many edges the operation stands."""
-    return (choices == OPS.index(op)).sum((1, 2))
+    count: Counts = (choices == OPS.index(op)).sum((1, 2))
+    return count
 
 
 COSTS: Mapping[str, Callable[[NDArray[np.integer], NetSize], tuple[Counts, Counts]]] = {
