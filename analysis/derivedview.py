@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -14,8 +15,8 @@ from analysis.derive import Derived
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.nb201 import NB201
 
-_HEADS = {"params_m": "params M", "flops_m": "FLOPs M", "valid_acc_pct": "valid %",
-          "test_acc_pct": "test %"}  # fmt: skip
+_HEADS = {"params_m": "params\nM", "flops_m": "FLOPs\nM", "valid_acc_pct": "valid\n%",
+          "test_acc_pct": "test\n%"}  # fmt: skip
 _PLACES = {"params_m": 4, "flops_m": 2, "log_prob_nats": 3}
 
 
@@ -43,6 +44,8 @@ def plain(derived: Derived) -> dict[str, Any]:
         "considered": derived.considered,
         "within": derived.within,
         "sampled": derived.sampled,
+        "limits": {limit.cost: limit.most for limit in derived.limits},
+        "sources": derived.sources,
         "cells": cells,
     }
 
@@ -51,21 +54,34 @@ def to_rich(derived: Sequence[Derived]) -> RichTable:
     """A row a cell; cells themselves are printed by `lines`, where they can be copied."""
     several = len(derived) > 1
     shown = pd.concat([one.cells for one in derived])
-    names = [str(name) for name in shown.columns]
+    limited = {limit.cost for one in derived for limit in one.limits}
+    devices = {str(name) for name in shown if _is_latency(str(name))}
+    hidden = devices - limited if devices & limited else set()
+    names = [str(name) for name in shown if str(name) not in hidden]
     measured = [name for name in names if _is_figure(name) and shown[name].notna().any()]
-    table = RichTable(caption=Text(" ".join(notes(derived))), caption_justify="left")
-    for head in ("run", "seed") if several else ():
-        table.add_column(head)
-    table.add_column("#", justify="right")
-    for head in ("cell", "log-prob", *(_head(name) for name in measured)):
-        table.add_column(head, justify="right")
-    table.add_column("")
-    for one in derived:
-        for _, row in one.cells.iterrows():
-            first = (f"{one.run.run_id} {one.run.label}", str(one.run.seed)) if several else ()
-            figures = [_figure(name, row[name]) for name in ("log_prob_nats", *measured)]
-            texts = (*first, str(row["rank"]), _number(one, row["genotype"]), *figures, _mark(row))
-            table.add_row(*(Text(text) for text in texts))
+    table = RichTable(
+        caption=Text(" ".join(notes(derived))), caption_justify="left", box=SIMPLE, pad_edge=False
+    )
+    heads = (*(("run", "seed") if several else ()), "#", "cell", "log-prob",
+             *(_head(name) for name in measured), "")  # fmt: skip
+    rows = [
+        (
+            *((f"{one.run.run_id} {one.run.label}", str(one.run.seed)) if several else ()),
+            str(row["rank"]),
+            _number(one, row["genotype"]),
+            *(_figure(name, row[name]) for name in ("log_prob_nats", *measured)),
+            _mark(row),
+        )
+        for one in derived
+        for _, row in one.cells.iterrows()
+    ]
+    for head, *column in zip(heads, *rows, strict=True):
+        # On a narrow terminal a line may break; a number must not be cut.
+        width = max(map(len, (*head.split("\n"), *column)))
+        left = head in ("run", "")
+        table.add_column(head, justify="left" if left else "right", min_width=width)
+    for texts in rows:
+        table.add_row(*map(Text, texts))
     return table
 
 
@@ -79,12 +95,16 @@ def lines(derived: Sequence[Derived]) -> list[str]:
     ]
 
 
+def _is_latency(name: str) -> bool:
+    return name.endswith("_latency_ms")
+
+
 def _is_figure(name: str) -> bool:
-    return name in _HEADS or name.endswith("_latency_ms")
+    return name in _HEADS or _is_latency(name)
 
 
 def _head(name: str) -> str:
-    return _HEADS.get(name, name.removesuffix("_latency_ms") + " ms")
+    return _HEADS.get(name, name.removesuffix("_latency_ms") + "\nms")
 
 
 def _figure(name: str, value: float) -> str:
@@ -99,6 +119,8 @@ def _number(derived: Derived, genotype: str) -> str:
 
 def _mark(row: pd.Series[Any]) -> str:
     marks = ["the run's own"] if row["own"] else []
+    if not row["connected"]:
+        marks.append("carries nothing")
     if not pd.isna(row["same_as"]):
         marks.append(f"isomorphic to #{row['same_as']}")
     return ", ".join(marks)
@@ -114,12 +136,18 @@ def notes(derived: Sequence[Derived]) -> list[str]:
         + "."
     ]
     for one in derived if len(derived) == 1 else ():
-        what = "different cells drawn" if one.sampled else "cells of probability above 0"
-        texts.append(f"{one.within:,} of {one.considered:,} {what} keep the limits.")
+        what = "different cells were drawn" if one.sampled else "cells have a probability above 0"
+        texts.append(f"{one.considered:,} {what}{';' if one.limits else '.'}")
+        if one.limits:
+            texts.append(
+                f"{one.within:,} keep the limits (at most {', '.join(map(str, one.limits))})."
+            )
     for size in dict.fromkeys(one.size for one in derived):
         images = size.images
         texts.append(
             f"Parameters and multiply-adds of the network with C={size.channels}, N={size.cells} "
             f"for {images.channels}x{images.side}x{images.side} images of {images.classes} classes."
         )
+    for source in dict.fromkeys(text for one in derived for text in one.sources):
+        texts.append(f"{source[0].upper()}{source[1:]}.")
     return texts

@@ -89,8 +89,9 @@ def derive(
     """
     from analysis import derivedview
     from analysis.benchmark import BenchmarkTable
-    from analysis.derive import Limit, derive
-    from analysis.learnt import find
+    from analysis.derive import derive
+    from analysis.limits import Limit
+    from analysis.runplaces import find
     from drnas_ray.bench.hardware import Hardware
     from drnas_ray.cli.derivedfiles import check_target, write
     from drnas_ray.config import DataSettings
@@ -126,13 +127,16 @@ def derive(
         raise refused[0]
     say(str(error) for error in refused)
     say(_doubts(derived, known))
-    files = [path for one in derived for path in write(one, forms or (), target, data_root)]
+    files = [file for one in derived for file in write(one, forms or (), target, data_root)]
     if as_json:
         _print_json(derived, files)
     else:
         out.print(derivedview.to_rich(derived))
-        for line in [*derivedview.lines(derived), *map(str, files)]:
+        for line in derivedview.lines(derived):
             out.print(escaped(line), highlight=False)
+        for path, weights in files:
+            about = "" if weights is None else f"  weights {weights}"
+            out.print(escaped(f"{path}{about}"), highlight=False)
     if refused:
         raise typer.Exit(1)
 
@@ -168,10 +172,11 @@ def _doubts(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[st
                 yield f"{known.label} has no figures for '{name}': name one with --dataset"
 
 
-def _print_json(derived: list[Derived], files: list[Path]) -> None:
+def _print_json(derived: list[Derived], files: list[tuple[Path, str | None]]) -> None:
     import json
 
     from analysis.derivedview import plain
 
-    found = {"runs": [plain(one) for one in derived], "files": [str(path) for path in files]}
+    written = [{"path": str(path), "weights": weights} for path, weights in files]
+    found = {"runs": [plain(one) for one in derived], "files": written}
     sys.stdout.write(json.dumps(found) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,10 @@ def check_target(out: Path | None, forms: Sequence[Form], runs: int, folder: Pat
         raise UserError(f"--out {out}: nothing is written without --export genotype|onnx|torch")
     suffixes = [_SUFFIX[form] for form in forms]
     if out.suffix in _MEANT_AS_FILE and (runs > 1 or suffixes != [out.suffix]):
-        wanted = " and ".join(f"{runs} files *{suffix}" for suffix in suffixes)
-        raise UserError(f"--out {out}: {wanted} are to be written: name a folder")
+        raise UserError(
+            f"--out {out}: {runs} x {' and '.join(f'*{suffix}' for suffix in suffixes)} are to be "
+            "written: name a folder, or, for one file, one that ends so"
+        )
     if out.suffix not in _MEANT_AS_FILE and out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
     return out
@@ -50,10 +52,13 @@ def check_target(out: Path | None, forms: Sequence[Form], runs: int, folder: Pat
 
 def write(
     derived: Derived, forms: Sequence[Form], target: Path, data_root: Path | None
-) -> list[Path]:
-    """Write the best cell in each form; the files. Raises UserError where one can't be written."""
+) -> Iterator[tuple[Path, str | None]]:
+    """Write the best cell in each form; each file, and what weights it has.
+
+    Raises UserError where a file can't be written.
+    """
     if not forms:
-        return []
+        return
     best = derived.cells.iloc[0]
     facts: dict[str, Any] = {
         "genotype": best["genotype"],
@@ -70,17 +75,16 @@ def write(
     made: dict[Form, Callable[[], bytes]] = {
         Form.genotype: lambda: json.dumps(facts, indent=1).encode() + b"\n"
     }
+    weights = None
     if set(forms) - {Form.genotype}:
         net, more = _network(derived, data_root)
-        facts_of_net = {**facts, **more}
-        made |= _exports(net, derived, facts_of_net)
-    paths = []
+        made |= _exports(net, derived, {**facts, **more})
+        weights = str(more["weights"])
     for form in dict.fromkeys(forms):
         named = target.suffix == _SUFFIX[form]
         path = target if named else target / f"{derived.run.run_id}{_SUFFIX[form]}"
         _put(path, made[form]())
-        paths.append(path)
-    return paths
+        yield path, None if form is Form.genotype else weights
 
 
 def _exports(
@@ -101,8 +105,10 @@ def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[
     A retraining trains the canonical cell of an isomorphic class: its weights are taken where that
     one keeps the limits too.
     """
+    from drnas_ray.bench.costs import COSTS
     from drnas_ray.door import retrain_config
     from drnas_ray.search.derived import fresh, normalisation, trained
+    from drnas_ray.spaces import space_named
 
     run, size, best = derived.run, derived.size, derived.cells.iloc[0]
     fits = best["canonical_keeps_limits"] and derived.data == run.data
@@ -121,11 +127,14 @@ def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[
     if net is None:
         net = fresh(run.space, genotype, size, run.seed)
         weights = f"untrained, initialised with seed {run.seed} ({why})"
+    space = space_named(run.space)
+    params, flops = COSTS[run.space](space.choices(genotype)[None], size)
     statistics = normalisation(derived.data, data_root, measure=config is not None)
     return net, {
         "genotype": genotype,
         "weights": weights,
-        "params_m": sum(p.numel() for p in net.parameters()) / 1e6,
+        "params_m": int(params[0]) / 1e6,
+        "flops_m": int(flops[0]) / 1e6,
         "input": {
             "shape": ["batch", size.images.channels, size.images.side, size.images.side],
             "scale": "pixels in 0..1, less the mean, by the deviation of their channel",
