@@ -69,7 +69,7 @@ def to_rich(derived: Sequence[Derived]) -> RichTable:
             *((f"{one.run.run_id} {one.run.label}", str(one.run.seed)) if several else ()),
             str(row["rank"]),
             _number(one, row["genotype"]),
-            *(_figure(name, row[name]) for name in ("log_prob_nats", *measured)),
+            *(_figure(name, row.get(name)) for name in ("log_prob_nats", *measured)),
             _mark(row),
         )
         for one in derived
@@ -107,7 +107,7 @@ def _head(name: str) -> str:
     return _HEADS.get(name, name.removesuffix("_latency_ms") + "\nms")
 
 
-def _figure(name: str, value: float) -> str:
+def _figure(name: str, value: float | None) -> str:
     return "" if pd.isna(value) else f"{value:.{_PLACES.get(name, 2)}f}"
 
 
