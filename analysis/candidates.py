@@ -51,7 +51,8 @@ def candidates(run: Learnt, samples: int | None = None) -> Cells:
         cells = Cells(*listed, sampled=False)
     else:
         cells = _drawn(run, space, SAMPLES if samples is None else samples)
-    return cells.take(np.flatnonzero(np.isfinite(log_probability(run, cells.choices))))
+    possible = np.isfinite(log_probability(run, cells.choices))
+    return cells if possible.all() else cells.take(np.flatnonzero(possible))
 
 
 def _drawn(run: Learnt, space: Space, samples: int) -> Cells:

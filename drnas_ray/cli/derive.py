@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drnas_ray.cli.common import DataRoot, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
 from drnas_ray.cli.derivedfiles import Form
+from drnas_ray.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.benchmark import BenchmarkTable
@@ -87,15 +88,15 @@ def derive(
     Examples: `drnas derive results/demo --max-params 0.05`;
     `drnas derive results/nb201-table/4f2a --top 10 --hardware hw.parquet --max-latency edgegpu=4.5`
     """
+    from rich.progress import track
+
     from analysis import derivedview
     from analysis.benchmark import BenchmarkTable
-    from analysis.derive import derive
     from analysis.limits import Limit
     from analysis.runplaces import find
     from drnas_ray.bench.hardware import Hardware
     from drnas_ray.cli.derivedfiles import check_target, write
     from drnas_ray.config import DataSettings
-    from drnas_ray.errors import UserError
 
     limits = [Limit.latency(text) for text in max_latency or ()]
     pairs = (("params_m", max_params), ("flops_m", max_flops))
@@ -105,29 +106,21 @@ def derive(
     found = find(place)
     say(found.left_out)
     target = check_target(out_path, forms or (), len(found.runs), found.folder)
-    derived, refused = [], []
     data = None if dataset is None else DataSettings(name=dataset)
-    for run in found.runs:
-        try:
-            one = derive(
-                run,
-                _size(run, data, channels, cells, classes),
-                limits=limits,
-                top=top or (5 if len(found.runs) == 1 else 1),
-                samples=samples,
-                data=data,
-                benchmark=known,
-                hardware=latencies,
-            )
-        except UserError as error:
-            refused.append(error)
-        else:
-            derived.append(one)
-    if not derived:
-        raise refused[0]
-    say(str(error) for error in refused)
+    derived, refused = _derived(
+        [(run, _size(run, data, channels, cells, classes)) for run in found.runs],
+        limits=limits,
+        top=top or (5 if len(found.runs) == 1 else 1),
+        samples=samples,
+        data=data,
+        benchmark=known,
+        hardware=latencies,
+    )
+    say(map(str, refused))
     say(_doubts(derived, known))
-    files = [file for one in derived for file in write(one, forms or (), target, data_root)]
+    few = not forms or len(derived) < 3
+    shown = track(derived, "exporting", console=err, transient=True, disable=few)
+    files = [file for one in shown for file in write(one, forms or (), target, data_root)]
     if as_json:
         _print_json(derived, files)
     else:
@@ -139,6 +132,26 @@ def derive(
             out.print(escaped(f"{path}{about}"), highlight=False)
     if refused:
         raise typer.Exit(1)
+
+
+def _derived(
+    runs: list[tuple[Learnt, NetSize]], **how: Any
+) -> tuple[list[Derived], list[UserError]]:
+    """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
+    from rich.progress import track
+
+    from analysis.derive import derive
+
+    derived, refused = [], []
+    few = len(runs) < 50
+    for run, size in track(runs, "deriving", console=err, transient=True, disable=few):
+        try:
+            derived.append(derive(run, size, **how))
+        except UserError as error:
+            refused.append(error)
+    if not derived:
+        raise refused[0]
+    return derived, refused
 
 
 def _size(
