@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drnas_ray.config import DataSettings
-from drnas_ray.errors import UserError
+from drnas_ray.errors import UserError, unknown_name
 from drnas_ray.spaces.nb201 import OPS
 
 Counts = NDArray[np.int64]
@@ -38,6 +38,8 @@ IMAGES: Mapping[str, Images] = {
     "fashion-mnist": Images(1, 10, 28),
     "imagenet16-120": Images(3, 120, 16),
 }
+OWN_FILES = ("folder", "parquet")
+"""Data sets of a user's own files: their classes are not known without opening them."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ def images_of(data: DataSettings, classes: int | None = None) -> Images:
     """What the data set is like, without opening it.
 
     classes: of a data set of the user's own files; means nothing to the others. Raises UserError
-    where it is needed and not given.
+    where it is needed and not given, or there is no such data set.
     """
     if data.name in IMAGES:
         return IMAGES[data.name]
+    if data.name not in OWN_FILES:
+        raise unknown_name("data set", data.name, (*IMAGES, *OWN_FILES))
     if classes is None:
         raise UserError(
             f"a network for data set '{data.label}' needs its number of classes: add --classes N"

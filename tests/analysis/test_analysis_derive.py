@@ -160,6 +160,11 @@ def test_without_a_limit_the_first_is_the_discretised_cell(seed):
     assert derived.cells["genotype"][0] == SPACE.discretise(strengths)
 
 
+def test_where_all_is_alike_cells_come_as_the_space_lists_them():
+    derived = derive(run_of(np.ones(SPACE.shape)), CIFAR10, top=30)
+    assert list(derived.cells["genotype"]) == list(SPACE.every()[0][:30])
+
+
 def test_ties_go_to_the_higher_joint_density():
     """Two edges with the same means and different totals: swapping their operations is a tie."""
     strengths = np.tile([1.0, 8.0, 1.0, 1.0, 1.0], (1, 6, 1))

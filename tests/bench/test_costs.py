@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from drnas_ray.bench.costs import COSTS, IMAGES, Images, NetSize, images_of, nb201_costs
+from drnas_ray.bench.costs import COSTS, IMAGES, OWN_FILES, Images, NetSize, images_of, nb201_costs
 from drnas_ray.config import DataSettings
 from drnas_ray.data.catalog import DATASETS, load_train
 from drnas_ray.errors import UserError
@@ -82,6 +82,7 @@ def test_every_space_has_costs():
 
 def test_known_data_sets_are_as_the_catalogue_says():
     assert set(IMAGES) == {name for name, entry in DATASETS.items() if entry.check_path is None}
+    assert {*IMAGES, *OWN_FILES} == set(DATASETS)
     for name, images in IMAGES.items():
         assert images.side == DATASETS[name].side
     info, _ = load_train(DataSettings(name="digits"), None)
@@ -95,3 +96,5 @@ def test_own_files_need_their_number_of_classes():
     assert images_of(DataSettings(name="cifar100"), None).classes == 100
     with pytest.raises(UserError, match=r"folder:flowers.*--classes N"):
         images_of(data)
+    with pytest.raises(UserError, match="unknown data set 'cifar': did you mean 'cifar10'"):
+        images_of(DataSettings(name="cifar"))
