@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.folder import RetrainJob, load_retrain, load_sweep, trial_folders
 from analysis.learnt import Learnt, NothingLearnt, Retrained, learnt
+from analysis.packs import read_packs
 from analysis.schema import read_frame
 from analysis.trial import SEARCH_COLUMNS, read_record
 from drnas_ray.errors import UserError
@@ -137,10 +138,13 @@ def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
     jobs = load_retrain(folder)
     retrained, _ = trial_folders(folder, "retrain", "retrain_id")
     trials, _ = trial_folders(folder, "search", "run_id")
+    packed, _ = read_packs(folder)
     for run in load_sweep(folder).runs:
         if wanted not in (None, run.run_id):
             continue
-        record = read_record(trials.get(run.run_id, []), "run_id", run.run_id, SEARCH_COLUMNS)
+        record = packed.get(run.run_id) or read_record(
+            trials.get(run.run_id, []), "run_id", run.run_id, SEARCH_COLUMNS
+        )
         facts = run.model_dump(include={"run_id", "label", "method", "space", "seed"})
         facts["data"] = run.config.get("data", {})
         facts["retrains"] = tuple(
