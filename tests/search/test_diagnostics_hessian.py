@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from masks import MIXED
+from masks import FEW, MIXED
 from torch.nn import functional as F
 
 from drnas_ray.methods import METHODS
@@ -13,11 +13,6 @@ from drnas_ray.search.diagnostics.fixed import fixed_batch, loss_of
 from drnas_ray.search.diagnostics.hessian import curvature, hessian
 
 F64 = torch.float64
-# A difference for each pair of numbers takes its time: few of them by default.
-FEW = torch.tensor(
-    [[0, 1, 0, 1, 0], [0, 0, 1, 0, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 0], [1, 0, 0, 1, 0],
-     [0, 0, 0, 1, 0]]
-).bool()[None]  # fmt: skip
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MIXED, id="mixed", marks=pytest.mark.slow)]
 SMOOTH = [name for name, method in METHODS.items() if method.settings_type(name=name).mixes]
 

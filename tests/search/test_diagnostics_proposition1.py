@@ -118,12 +118,12 @@ def expected_loss(run, batch, c: float, points: int = 8) -> tuple[float, float]:
 
 
 def test_the_sampled_side_is_the_expectation_within_its_standard_error(two_choices):
-    run = two_choices(1.0, 400)
+    run = two_choices(1.0, 200)
     batch = fixed_batch(run)
     mean, deviation = expected_loss(run, batch, 1.0)
     with RandomState(1, run.device).in_use():
         found, error = sampled(run, batch)
-    assert error == pytest.approx(deviation / 400**0.5, rel=0.2)
+    assert error == pytest.approx(deviation / 200**0.5, rel=0.25)
     assert abs(found - mean) < 4 * error
     assert error < 0.1 * abs(mean)
 
@@ -144,14 +144,14 @@ def test_the_right_side_lacks_but_the_slope_as_the_dirichlet_narrows(two_choices
     the proposition's two sides agree where the loss has no slope at mu, and there alone.
     """
     rest, traces = [], []
-    for concentration in (10.0, 40.0):
+    for concentration in (100.0, 400.0):
         run = two_choices(concentration, 2)
         batch = fixed_batch(run)
         mean, _ = expected_loss(run, batch, concentration)
         at_mu, half_trace = approximated(run, batch)
         rest.append(mean - at_mu - half_trace - slope_term(run, batch, concentration))
         traces.append(half_trace)
-    assert abs(rest[1]) < 0.02 * abs(traces[1])
+    assert abs(rest[1]) < 0.1 * abs(traces[1])
     assert rest[0] / rest[1] == pytest.approx(16, rel=0.3)
     assert traces[0] / traces[1] == pytest.approx(4, rel=0.1)
 
