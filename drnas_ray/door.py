@@ -53,7 +53,7 @@ def run_config(raw: Mapping[str, Any]) -> RunSettings:
     """
     method = method_settings(raw.get("method", "drnas"))
     kind = config_type(method)
-    for key in SearchConfig.model_fields.keys() & raw.keys() - kind.model_fields.keys():
+    for key in sorted(SearchConfig.model_fields.keys() & raw.keys() - kind.model_fields.keys()):
         raise UserError(
             f"{key} with method {method.name}: it has no supernet to set that for, leave {key} out"
         )

@@ -71,7 +71,7 @@ def test_a_mean_that_is_not_positive_has_no_factor_to_grow_by():
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_it_is_the_papers_rule_on_any_series(every):
-    """Smoothed over the window around i, stop where l(i - k) / l(i) < 1 / factor; by brute force."""
+    """Smoothed over the window around i, stop where l(i - k) / l(i) < 1 / factor; by search."""
     rng = np.random.default_rng(every)
     stops = 0
     for _ in range(200):
