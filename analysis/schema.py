@@ -107,6 +107,7 @@ EPOCHS = _schema(
         "landscape_offsets": SEQUENCE,  # along each of two directions; the grids are square
         "landscape_loss": GRID,
         "landscape_acc_pct": GRID,
+        "answer_epoch": _INT,  # of an early stop: the epoch whose cell is the answer
         "queries": _INT,
         "simulated_s": _REAL,
         "wall_s": _REAL,
@@ -114,6 +115,7 @@ EPOCHS = _schema(
         "arch_step_s": _REAL,
         "weight_step_s": _REAL,
         "val_s": _REAL,
+        "diagnostics_s": _REAL,  # not part of wall_s
         "gpu_peak_mib": _REAL,
         "device": _TEXT,
         "threads": _INT,

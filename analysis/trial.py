@@ -55,6 +55,13 @@ class Record:
         """The row of the last epoch, empty if there is none."""
         return self.rows[-1] if self.rows else {}
 
+    @property
+    def answer(self) -> Row:
+        """The row of the epoch whose cell is the answer: the last, or an early stop's earlier one,
+        which is the last too where a damaged file lost it."""
+        epoch = self.last.get("answer_epoch")
+        return next((row for row in self.rows if row["epoch"] == epoch), self.last)
+
     def total(self, column: str) -> float | None:
         """The column's sum over the epochs, None where no epoch has it."""
         values = [row[column] for row in self.rows if row[column] is not None]
