@@ -88,7 +88,7 @@ class PublishedTable(_Part):
         for row in self.rows:
             if len(row.figures) != len(self.columns):
                 raise ValueError(
-                    f"row {row.label} has {len(row.figures)} figures for {len(self.columns)} columns"
+                    f"row {row.label}: {len(row.figures)} figures for {len(self.columns)} columns"
                 )
             for column, figure in zip(self.columns, row.figures, strict=True):
                 word = figure.text in _KINDS
