@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -245,6 +246,13 @@ def to_rich(table: Table) -> RichTable:
         stacked = ("\n".join(cells[place].text() for place in stack) for _, stack in places)
         result.add_row(Text(label), *(Text(text.rstrip()) for text in stacked))
     return result
+
+
+def to_text(table: Table, width: int = 160) -> str:
+    """What `to_rich` shows, as plain text of a width in characters."""
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(to_rich(table))
+    return console.export_text()
 
 
 def _stacks(table: Table) -> Iterator[tuple[str, range]]:
