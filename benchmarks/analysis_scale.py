@@ -26,7 +26,7 @@ from drnas_ray.spaces.nb201 import NB201
 SPACE = NB201()
 LABELS = ["ResNet", "Random", "RSPS", "REINFORCE", "REA", "ENAS", "DARTS (1st)", "DARTS (2nd)",
           "GDAS", "SNAS", "DSNAS", "PC-DARTS", "DrNAS", "DrNAS (progressive)", "SDARTS-RS",
-          "SDARTS-ADV", "GAEA + DARTS", "GAEA + PC-DARTS", "P-DARTS", "BayesNAS", "PARSEC"]  # fmt: skip
+          "SDARTS-ADV", "GAEA + DARTS", "GAEA + PC-DARTS", "P-DARTS", "PARSEC"]  # fmt: skip
 DATA = ("cifar10", "cifar100", "imagenet16-120")
 CONFIG = {
     "method": {"name": "made-up"}, "space": "nb201", "epochs": 100, "batch_size": 64,
@@ -55,7 +55,7 @@ STEPS = {
     "print(len(statistics.statistics(runs, BenchmarkTable.open(table))))",
     "drnas stats --pairs": "runs, _ = load.load_runs(folders)\n"
     "print(len(pairs.paired(runs, BenchmarkTable.open(table))))",
-    "one column of all epochs": "data = load.load(folders, epoch_columns=('epoch', 'val_acc_pct'))\n"
+    "one column of all epochs": "data = load.load(folders, epoch_columns=('val_acc_pct',))\n"
     "print(len(data.epochs))",
     "drnas export": "print(collect.export(folders[0]).runs)",
 }

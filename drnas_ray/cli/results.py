@@ -94,8 +94,8 @@ def table(
     are compared as one.
 
     `drnas table nb201 DIR --benchmark TABLE` prints the paper's NAS-Bench-201 table, every row,
-    published and ours; `cifar10` and `imagenet` are its other two. What was not run says so; without
-    DIR it is the published figures alone. (A folder of such a name: `./nb201`.)
+    published and ours; `cifar10` and `imagenet` are its other two. What was not run says so;
+    without DIR it is the published figures alone. (A folder of such a name: `./nb201`.)
 
     CSV and Parquet hold the numbers in full, one row a figure.
     """
