@@ -1,7 +1,8 @@
 """A results folder as three tables, in memory (`collect`) or as Parquet files (`export`).
 
 Works at any moment, also while the sweep runs. Trials are read one after another and rows leave in
-chunks, so an export holds one row a run, not one an epoch. The same data give the same bytes.
+chunks, so an export holds one row a run, not one an epoch. The same files give the same bytes: each
+notes what it was made of (`analysis.freshness`).
 """
 
 from __future__ import annotations
