@@ -248,11 +248,14 @@ def to_rich(table: Table) -> RichTable:
     return result
 
 
-def to_text(table: Table, width: int = 160) -> str:
-    """What `to_rich` shows, as plain text of a width in characters."""
+def to_text(table: Table) -> str:
+    """What `to_rich` shows, as plain text as wide as it takes, for files and pipes."""
+    made = to_rich(table)
+    wide = Console(width=10_000, file=io.StringIO())
+    width = max(80, wide.measure(made).maximum)
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(to_rich(table))
-    return console.export_text()
+    console.print(made)
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"
 
 
 def _stacks(table: Table) -> Iterator[tuple[str, range]]:

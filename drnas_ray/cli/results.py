@@ -178,7 +178,7 @@ def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
     """Print the table or write it to the file, aside first and then renamed into place."""
     from analysis import render
 
-    if form is Format.text and file is None:
+    if form is Format.text and file is None and sys.stdout.isatty():
         out.print(render.to_rich(made))
         return
     if form is Format.parquet:
