@@ -176,21 +176,21 @@ def _checked(form: Format | None, file: Path | None) -> Format:
 
 def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
     """Print the table or write it to the file, aside first and then renamed into place."""
-    from analysis import render
+    from analysis import tables
 
     if form is Format.text and file is None and sys.stdout.isatty():
-        out.print(render.to_rich(made))
+        out.print(tables.to_rich(made))
         return
     if form is Format.parquet:
-        data = render.to_parquet(made)
+        data = tables.to_parquet(made)
     elif form is Format.html:
-        data = render.to_html_page(made, title).encode()
+        data = tables.to_html_page(made, title).encode()
     else:
         writers = {
-            Format.text: render.to_text,
-            Format.markdown: render.to_markdown,
-            Format.csv: render.to_csv,
-            Format.latex: render.to_latex,
+            Format.text: tables.to_text,
+            Format.markdown: tables.to_markdown,
+            Format.csv: tables.to_csv,
+            Format.latex: tables.to_latex,
         }
         data = writers[form](made).encode()
     if file is None:
