@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from analysis.benchmark import BenchmarkTable
-from analysis.paper_cells import EMPTY, cost, ours, printed, words
+from analysis.paper_cells import EMPTY, cost, ours, printed, where
 from analysis.paper_notes import kept_runs, paper_notes
 from analysis.paper_rows import Line, lines_of, names_of
 from analysis.render import Cell, Table
@@ -31,20 +31,18 @@ def _costs(paper: PublishedTable) -> list[str]:
 
 
 def _cells(line: Line, paper: PublishedTable, benchmark: BenchmarkTable | None) -> list[Cell]:
-    cells: list[Cell] = []
+    cells = [Cell(missing=line.protocol)]
     for place, column in enumerate(paper.columns):
         cells.append(printed(line, place, column))
         if column.key != "kind":
             cells.append(ours(line, column, benchmark))
     cells += [cost(line, dataset) for dataset in _costs(paper)]
-    return [*cells, *(Cell(missing=text) for text in words(line))]
+    return [*cells, Cell(missing=where(line))]
 
 
 def _heads(paper: PublishedTable) -> tuple[list[tuple[str, int]], list[str], set[int]]:
     """Groups, columns, and places of the columns that hold words."""
-    groups: list[tuple[str, int]] = []
-    columns: list[str] = []
-    word_places: set[int] = set()
+    groups, columns, word_places = [("", 1)], ["Protocol"], {0}
     for column in paper.columns:
         if column.key == "kind":
             groups.append(("", 1))
@@ -57,9 +55,7 @@ def _heads(paper: PublishedTable) -> tuple[list[tuple[str, int]], list[str], set
     if costs:
         groups.append(("Search cost of ours (days)", len(costs)))
         columns += [_SAID[dataset] for dataset in costs]
-    groups += [("", 1), ("", 1)]
-    word_places |= {len(columns), len(columns) + 1}
-    return groups, [*columns, "Protocol", "Searched on"], word_places
+    return [*groups, ("", 1)], [*columns, "Searched on"], {*word_places, len(columns)}
 
 
 def _tidy_line(

@@ -105,7 +105,7 @@ def ours(line: Line, column: Column, benchmark: BenchmarkTable | None) -> Cell:
     return _figure(line, column, benchmark)
 
 
-def words(line: Line) -> tuple[str, str]:
-    """Protocol, and where the searches ran."""
-    where = "; ".join(name.removeprefix("cpu (").removesuffix(")") for name in line.devices)
-    return line.protocol, f"{_unit(line)}: {where}" if where else ""
+def where(line: Line) -> str:
+    """`CPU days: model` or `GPU days: name`: what a day of its search cost is a day of."""
+    names = "; ".join(name.removeprefix("cpu (").removesuffix(")") for name in line.devices)
+    return f"{_unit(line)}: {names}" if names else ""

@@ -103,7 +103,7 @@ def table(
     from analysis.load import load_runs
     from analysis.paper import paper_table
     from analysis.tables import table as comparison
-    from drnas_ray.bench.published import NAMES
+    from drnas_ray.bench.published import NAMES, published
 
     form = _checked(form, file)
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
@@ -112,7 +112,8 @@ def table(
     runs, warnings = load_runs(folders) if folders else (None, ())
     say(warnings)
     if name is not None:
-        _give(paper_table(name, runs, known), form, file, f"{name} table, ours beside the paper's")
+        title = f"{published(name).title}: published and ours"
+        _give(paper_table(name, runs, known), form, file, title)
     elif runs is not None:
         _give(comparison(runs, known), form, file, "Methods compared")
 
