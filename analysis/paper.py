@@ -18,7 +18,9 @@ from analysis.paper_notes import kept_runs, paper_notes
 from analysis.paper_rows import Line, lines_of, names_of
 from analysis.render import Cell, Table
 from analysis.summary import Record, grouped, joined, summarised
+from drnas_ray.bench.columns import CELLS
 from drnas_ray.bench.published import Column, PublishedTable, published
+from drnas_ray.errors import UserError
 
 _SAID = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
 
@@ -120,12 +122,17 @@ def paper_table(
 
     runs: as `analysis.load` gives them; None or none that fit: the published figures alone, ours
     `not run`. benchmark: where NAS-Bench-201's figures of our cells are looked up; without it its
-    test columns have those of cells that were retrained. Raises UserError for another name, or as
-    `summary` does.
+    test columns have those of cells that were retrained. Raises UserError for another name, for a
+    table of other trainings than the paper's, or as `summary` does.
     """
     paper = published(name)
     kept = kept_runs(paper, runs)
     use = benchmark if paper.space == "nb201" else None
+    if use is not None and (use.epochs, use.cells) != (200, CELLS):
+        raise UserError(
+            f"{use.label} is of cells trained here for {use.epochs} epochs: the paper's figures are "
+            "of NAS-Bench-201's own 200-epoch trainings, compare with `drnas table DIR` instead"
+        )
     groups = {} if kept.empty else grouped(joined(kept, use), use)
     frame = summarised(groups, use) if groups else None
     lines = list(lines_of(paper, groups))

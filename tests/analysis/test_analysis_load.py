@@ -68,6 +68,7 @@ def test_a_fresh_export_is_read_and_equals_the_trials(mixed, no_trials):
             "d1", [fake.epoch("d1", e) for e in (1, 2)], kind="search-1", name="again"
         ),
         lambda fake: _checkpoint(fake, "search_a3"),
+        lambda fake: fake.trial("p", [fake.epoch("d3", 1)], kind="packed-1", name="pack-0000"),
     ],
 )
 def test_any_change_of_a_trial_makes_it_stale(mixed, change):

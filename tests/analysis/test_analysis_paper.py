@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -208,6 +209,15 @@ def test_mixed_devices_have_no_mean(fake, benchmark):
 def test_an_unknown_table():
     with pytest.raises(UserError, match="unknown paper table 'nb301'"):
         paper_table("nb301")
+
+
+def test_a_table_of_other_trainings_is_refused(fake, benchmark):
+    fake.complete("d0", dataset="cifar10")
+    runs = collect(fake.write()).runs
+    for other in (replace(benchmark, epochs=12), replace(benchmark, cells=100)):
+        with pytest.raises(UserError, match=r"made_up\.parquet .* is of cells trained here for"):
+            paper_table("nb201", runs, other)
+        paper_table("cifar10", runs, other)  # that one looks nothing up
 
 
 # --- every format ----------------------------------------------------------------------------
