@@ -69,7 +69,7 @@ def _entropy(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         f"Entropy of each edge's operations during the search{where}",
         f"{BAND} Of the strengths of an edge, made to sum to 1. {chosen.facts}",
         level=f"uniform: ln {len(space.ops)}",
-        columns=3,
+        columns=7 if several else 3,
     )
 
 
@@ -111,7 +111,7 @@ def _concentration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         f"Dirichlet concentration of each edge's operations during the search{where}",
         f"{BAND} A pruned operation has concentration 0. {chosen.facts}{cut}",
         level="β = 1: uniform on the simplex",
-        columns=3,
+        columns=7 if len(blocks) > 1 else 3,
     )
 
 

@@ -37,7 +37,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     places = dict(zip(frame["panel"], frame["data"], strict=True))
     limits = {panel: benchmark.best(name, "test") for panel, name in places.items()}
     block = Block(
-        "test accuracy of the derived cell, %",
+        "test accuracy, %",
         banded(frame, "panel", "series", "accuracy"),
         limits,
     )
@@ -56,7 +56,7 @@ def _supernet_trajectory(data: Collected) -> Figure:
     if frame.empty:
         raise Missing("no epoch reports a validation accuracy: give a table with --benchmark")
     return draw_lines(
-        [Block("validation accuracy of the supernet, %", frame)],
+        [Block("validation accuracy, %", frame)],
         "Validation accuracy of the supernet during the search",
         f"{BAND} Of the shared weights at the mean of the learnt architecture, NOT of the derived "
         f"cell trained from scratch: --benchmark TABLE shows that. {chosen.facts}",
@@ -70,7 +70,7 @@ def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if frame.empty:
         raise Missing("no epoch has a derived cell: search for more epochs")
     return draw_lines(
-        [Block("skip connections in the cell", frame, share_y=True)],
+        [Block("skip connections", frame, share_y=True)],
         "Skip connections of the derived cell during the search",
         f"{BAND} A cell of skip connections alone is a collapsed search. {chosen.facts}",
     )
@@ -79,8 +79,8 @@ def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 @styled
 def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     measures = {
-        "hessian_max_eigenvalue": "largest eigenvalue",
-        "hessian_trace": "trace",
+        "hessian_max_eigenvalue": "largest eigenvalue, nats",
+        "hessian_trace": "trace, nats",
     }
     chosen = select(data, multi_trial=False)
     frame = chosen.epochs(data, list(measures))
@@ -93,9 +93,9 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     ]
     return draw_lines(
         blocks,
-        "Curvature of the validation loss in the architecture",
-        f"{BAND} Hessian of the validation loss (nats) with respect to the architecture parameter, "
-        f"at the mean of the learnt distribution, on a fixed batch. {chosen.facts}",
+        "Hessian of the validation loss in the architecture parameter",
+        f"{BAND} Second derivatives of the supernet's loss in the architecture parameter, at the "
+        f"mean of the learnt distribution, on a fixed validation batch. {chosen.facts}",
     )
 
 
