@@ -34,18 +34,31 @@ class Block:
     """None: where all values are above 0 and span more than 1.5 decades."""
 
 
-def banded(frame: pd.DataFrame, panel: str, line: str, value: str) -> pd.DataFrame:
-    """Median and quartiles over the runs of each panel, line and epoch.
+def banded(
+    frame: pd.DataFrame, panel: str | None, line: str | None, values: Sequence[str]
+) -> pd.DataFrame:
+    """Median and quartiles over the runs at each epoch, of each panel, line and column of values.
 
+    panel, line: columns of the frame, or None where each column of `values` is a panel or a line.
     Columns panel, line, epoch, n, middle, low, high. Values that are missing or not finite don't
     count. Quartiles, for mean ± deviation leaves the range of an accuracy where one seed collapses.
     """
-    good = frame[np.isfinite(frame[value].to_numpy(np.float64, na_value=np.nan))]
-    good = good.astype({value: np.float64})
-    grouped = good.groupby([panel, line, "epoch"], sort=False, observed=True)[value]
-    low, middle, high = (grouped.quantile(q) for q in (0.25, 0.5, 0.75))
-    result = pd.DataFrame({"n": grouped.size(), "low": low, "middle": middle, "high": high})
-    return result.reset_index().rename(columns={panel: "panel", line: "line"})
+    keys = [key for key in (panel, line) if key is not None]
+    numbers = frame[list(values)].astype(np.float64)
+    numbers = numbers.where(np.isfinite(numbers)).join(frame[[*keys, "epoch"]])
+    grouped = numbers.groupby([*keys, "epoch"], sort=False, observed=True)[list(values)]
+    quartiles = grouped.quantile(np.array([0.25, 0.5, 0.75])).unstack()
+    counts = grouped.count()
+    parts = []
+    for value in values:
+        # In the order of first appearance: unstacking has sorted the names.
+        part = quartiles[value].reindex(counts.index).set_axis(["low", "middle", "high"], axis=1)
+        part = part.assign(n=counts[value])[counts[value] > 0].reset_index()
+        part = part.rename(columns={panel: "panel", line: "line"})
+        missing = {"panel": value} if panel is None else {"line": value} if line is None else {}
+        parts.append(part.assign(**missing))
+    result: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return result
 
 
 def _log(block: Block) -> bool:

@@ -19,12 +19,14 @@ def look_up(frame: pd.DataFrame, benchmark: BenchmarkTable, split: str) -> pd.Se
 
     nan where there is no genotype. Each cell is looked up once, however many rows have it.
     """
-    result = pd.Series(np.nan, index=frame.index)
-    for name, rows in frame.groupby("data", sort=False).groups.items():
-        codes, cells = pd.factorize(frame.loc[rows, "genotype"])
+    codes, cells = pd.factorize(frame["genotype"])
+    places, names = pd.factorize(frame["data"])
+    result = np.full(len(frame), np.nan)
+    for place, name in enumerate(names):
         values = benchmark.lookup(list(cells), str(name), split)
-        result.loc[rows] = np.append(values, np.nan)[codes]  # code -1: no genotype
-    return result
+        here = places == place
+        result[here] = np.append(values, np.nan)[codes[here]]  # code -1: no genotype
+    return pd.Series(result, index=frame.index)
 
 
 @styled
@@ -38,7 +40,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     limits = {panel: benchmark.best(name, "test") for panel, name in places.items()}
     block = Block(
         "test accuracy, %",
-        banded(frame, "panel", "series", "accuracy"),
+        banded(frame, "panel", "series", ["accuracy"]),
         limits,
     )
     return draw_lines(
@@ -52,7 +54,9 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 def _supernet_trajectory(data: Collected) -> Figure:
     chosen = select(data, multi_trial=False)
-    frame = banded(chosen.epochs(data, ["val_mean_acc_pct"]), "panel", "series", "val_mean_acc_pct")
+    frame = banded(
+        chosen.epochs(data, ["val_mean_acc_pct"]), "panel", "series", ["val_mean_acc_pct"]
+    )
     if frame.empty:
         raise Missing("no epoch reports a validation accuracy: give a table with --benchmark")
     return draw_lines(
@@ -66,7 +70,7 @@ def _supernet_trajectory(data: Collected) -> Figure:
 @styled
 def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, multi_trial=False)
-    frame = banded(chosen.epochs(data, ["skip_count"]), "panel", "series", "skip_count")
+    frame = banded(chosen.epochs(data, ["skip_count"]), "panel", "series", ["skip_count"])
     if frame.empty:
         raise Missing("no epoch has a derived cell: search for more epochs")
     return draw_lines(
@@ -89,7 +93,7 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     blocks = [
         Block(label, found, log=None)
         for name, label in measures.items()
-        if len(found := banded(frame, "panel", "series", name))
+        if len(found := banded(frame, "panel", "series", [name]))
     ]
     return draw_lines(
         blocks,
