@@ -356,10 +356,11 @@ def test_many_methods_get_a_panel_each(table):
     assert len(looks) == 80
 
 
-def test_same_data_same_bytes_in_all_formats(runs, table, tmp_path):
-    for name in ("exploration", "landscape", "cells"):
+def test_same_data_same_bytes_in_all_formats(table, tmp_path):
+    data = made(("drnas",), seeds=1, epochs=3)
+    for name in ("exploration", "cells"):
         first, second = (
-            save(FIGURES[name].draw(runs, table), tmp_path / turn / name, name, FORMATS)
+            save(FIGURES[name].draw(data, table), tmp_path / turn / name, name, FORMATS)
             for turn in ("one", "two")
         )
         assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
@@ -368,7 +369,7 @@ def test_same_data_same_bytes_in_all_formats(runs, table, tmp_path):
     with Image.open(tmp_path / "one" / "exploration.png") as image:
         assert image.width > 900
     assert (tmp_path / "one" / "cells.pdf").read_bytes().startswith(b"%PDF")
-    assert len(list((tmp_path / "one").iterdir())) == 9  # nothing half written stays
+    assert len(list((tmp_path / "one").iterdir())) == 6  # nothing half written stays
 
 
 # --- command line -------------------------------------------------------------------------------
