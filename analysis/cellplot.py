@@ -70,7 +70,7 @@ def _arrow(axes: Axes, nodes: tuple[Circle, Circle], bend: float, labels: bool, 
     """From the first node to the second. look: colour, dashes, width."""
     colour, dashes, width = look
     start, stop = nodes
-    axes.add_patch(
+    axes.add_artist(  # not add_patch, which works out the arrow once more for limits set anyway
         FancyArrowPatch(
             start.center,
             stop.center,

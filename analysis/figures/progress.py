@@ -36,7 +36,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, benchmark, multi_trial=False, space="nb201")
     frame = chosen.epochs(data, ["genotype"])
     frame["accuracy"] = look_up(frame, benchmark, "test")
-    places = dict(zip(frame["panel"], frame["data"], strict=True))
+    places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))
     limits = {panel: benchmark.best(name, "test") for panel, name in places.items()}
     block = Block(
         "test accuracy, %",
