@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
+from analysis.packs import read_packs
 from analysis.rows import retrain_columns, retrain_row, run_row
 from analysis.schema import SCHEMAS, Row, as_frame, as_table, read_frame
 from analysis.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
@@ -89,8 +90,7 @@ def _run_row(
         return run_row(results, sweep, entry, record)
     except UserError as err:  # damage in one run must not cost the other 9,999
         warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
-        rows = tuple(row | {"genotype": None} for row in record.rows)
-        bare = Record(rows, record.status, record.error, record.folder, record.damaged)
+        bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
         return run_row(results, sweep, entry, bare)
 
 
@@ -104,7 +104,9 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         for ident in job["run_ids"]:
             jobs_of.setdefault(ident, []).append(job)
     folders, damaged = trial_folders(results, "search", "run_id")
-    warnings += damaged + _unknown(folders, {run.run_id for run in sweep.runs}, "sweep.json")
+    packed, damaged_packs = read_packs(results)
+    known = {run.run_id for run in sweep.runs}
+    warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
     seen: set[str] = set()
     for entry in sweep.runs:
         ident = entry.run_id
@@ -112,7 +114,10 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
             warnings.append(f"run {ident} is twice in sweep.json: the first counts")
             continue
         seen.add(ident)
-        record = read_record(folders.get(ident, []), "run_id", ident, SEARCH_COLUMNS)
+        if ident in packed:
+            record = packed[ident]
+        else:
+            record = read_record(folders.get(ident, []), "run_id", ident, SEARCH_COLUMNS)
         warnings += _damage("run", ident, record)
         row = _run_row(results, sweep, entry, record, warnings)
         columns, doubts = retrain_columns(row, jobs_of.get(ident, []))

@@ -93,6 +93,8 @@ def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) ->
         "seed": entry.seed,
         "variant": _json_text(entry.variant),
         "config": _json_text(entry.config),
+        # A failure before the first checkpoint leaves no trace in the records.
+        "restarts": max(last.get("restarts") or 0, record.restarts),
         "epochs_total": entry.epochs,
         **{name: last.get(name) for name in (*_LAST, "queries", "simulated_s")},
         "skip_count": last.get("skip_count"),

@@ -45,6 +45,7 @@ RUNS = _schema(
         "variant": _TEXT,  # JSON, keys sorted
         "config": _TEXT,  # JSON, keys sorted
         "status": _TEXT,  # done, diverged, error, running, pending
+        "restarts": _INT,  # after a failure, or by a resume
         "epochs_done": _INT,
         "epochs_total": _INT,
         "genotype": _TEXT,
@@ -117,6 +118,7 @@ EPOCHS = _schema(
         "device": _TEXT,
         "threads": _INT,
         "host": _TEXT,
+        "restarts": _INT,  # before this epoch
         "reported_unix_s": _REAL,
     }
 )

@@ -2,6 +2,7 @@
 
 sweep.json              the sweep, its runs, versions, commit
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs
 *.parquet, table.*      what `drnas export` and `drnas table` make of them
 """
@@ -49,7 +50,7 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures"):
+        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"):
             if stored["sweep"].get(key) != now[key]:
                 raise UserError(
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
