@@ -41,6 +41,8 @@ class BenchmarkTable:
     """Of the trainings that the accuracies come from."""
     cells: int = CELLS
     """Cells with a row; fewer than all in a table of cells that were trained here."""
+    table: Table | None = None
+    """The file, for columns that are read when asked for; None where figures were made up."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -71,7 +73,17 @@ class BenchmarkTable:
                 )
         columns = {place: table.figures(_ALL, name) for place, name in wanted.items()}
         rows = {_SPACE.cell(index): index for index in range(CELLS)}
-        return cls(table.label, rows, columns, epochs, table.cells)
+        return cls(table.label, rows, columns, epochs, table.cells, table)
+
+    def cost(self, dataset: str, what: str) -> NDArray[np.float64]:
+        """(15625,) `params_mb`, `flops_m` (both in millions) or `latency_s` of all cells.
+
+        nan where the table has none. Raises UserError for another name.
+        """
+        if self.table is None or dataset not in _PREFIX:
+            return np.full(CELLS, np.nan)
+        values: NDArray[np.float64] = self.table.cost(_ALL, dataset, what)
+        return values
 
     def best(self, dataset: str, split: str) -> float:
         """The largest accuracy in percent of any cell, nan for a data set that it has not."""

@@ -158,8 +158,10 @@ ADDED: Mapping[str, Mapping[int, Sequence[str]]] = {
             name
             for name in EPOCHS.names
             if name.startswith(("hessian_", "proposition1_", "landscape_"))
+            or name in ("answer_epoch", "diagnostics_s", "restarts")
         ]
-    }
+    },
+    "runs": {2: ["restarts"]},
 }
 """File and schema version, to the columns that came with it: null where a file is older."""
 
