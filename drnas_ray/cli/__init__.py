@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from drnas_ray import __version__
 from drnas_ray.cli import bench, derive, figures, lists, results, runs, status
-from drnas_ray.cli.common import out
+from drnas_ray.cli.common import out, tell
+from drnas_ray.cli.stores import local_copies
+from drnas_ray.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,4 +37,9 @@ def version(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        with local_copies(sys.argv[1:]) as args:
+            app(args)
+    except UserError as error:
+        tell(error)
+        sys.exit(2)

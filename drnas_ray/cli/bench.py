@@ -141,7 +141,12 @@ def bench_query(
 @one_line_errors
 def bench_build(
     out_dir: Annotated[
-        Path, typer.Option("--out", help="The folder of Parquet parts; called again, it goes on.")
+        str,
+        typer.Option(
+            "--out",
+            help="The folder of Parquet parts, or a URI such as s3://bucket/cells; called again, "
+            "it goes on.",
+        ),
     ],
     cells: Annotated[
         str, typer.Option(help="all (6,466 that differ), 100-random, or a file with a cell a line.")

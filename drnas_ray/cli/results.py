@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drnas_ray.cli.common import Benchmark, Results, one_line_errors, out, say
+from drnas_ray.cli.stores import shown
 from drnas_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def export(
     exported = export_folder(results, out_dir)
     say(exported.warnings)
     for path in exported.paths:
-        out.print(str(path), highlight=False)
+        out.print(shown(path), highlight=False)
 
 
 @app.command()

@@ -50,7 +50,7 @@ def prepare_runs(runs: list[PlannedRun], data_root: Path | None, *, retrained: b
         if isinstance(run.config, QueryConfig):
             open_table(run.config)
             if run.config.benchmark.cache is not None:
-                CellCache(Path(run.config.benchmark.cache))
+                CellCache(run.config.benchmark.cache)
     needed = (run.config.data for run in runs if retrained or run.config.needs_images)
     for settings in dict.fromkeys(needed):
         prepare(settings, data_root)
