@@ -62,7 +62,7 @@ class NothingLearnt(Exception):
 
 
 def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
-    """The run of these facts and its last row of epochs.
+    """The run of these facts and its row of epochs: the last, or the answer of an early stop.
 
     facts: what a run is told by, the fields from run_id to seed, `data` plain, maybe `retrains`.
     Raises NothingLearnt with the reason, as what follows 'run ID'.

@@ -14,7 +14,7 @@ from analysis.folder import RetrainJob, load_retrain, load_sweep, trial_folders
 from analysis.learnt import Learnt, NothingLearnt, Retrained, learnt
 from analysis.packs import read_packs
 from analysis.schema import read_frame
-from analysis.trial import SEARCH_COLUMNS, read_record
+from analysis.trial import SEARCH_COLUMNS, Record, read_record
 from drnas_ray.errors import UserError
 
 _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"
@@ -131,7 +131,12 @@ def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | Noth
 
 
 _Rows = Iterable[tuple[dict[str, Any], Mapping[str, Any]]]
-"""(run_id, label, method, space, seed, data and retrains of a run, its last row of epochs)."""
+"""(run_id, label, method, space, seed, data and retrains of a run, its row of epochs)."""
+
+
+def _answer(record: Record) -> Mapping[str, Any]:
+    """The epoch that the search answers with: an early stop's is not the last."""
+    return record.answer | {"status": record.status} if record.rows else {}
 
 
 def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
@@ -150,7 +155,7 @@ def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
         facts["retrains"] = tuple(
             _retrained(job, retrained) for job in jobs if run.run_id in job.run_ids
         )
-        yield facts, record.last
+        yield facts, _answer(record)
 
 
 def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retrained:
@@ -161,13 +166,17 @@ def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
     runs = read_frame("runs", folder / "runs.parquet")
     epochs = read_frame("epochs", folder / "epochs.parquet").sort_values("epoch", kind="stable")
     lasts = epochs.drop_duplicates("run_id", keep="last").set_index("run_id")
+    # An early stop's answer is of an epoch before the last.
+    answers = epochs["run_id"].map(lasts["answer_epoch"])
+    stopped = epochs[epochs["epoch"] == answers].set_index("run_id")
+    rows = pd.concat([lasts.drop(index=stopped.index), stopped])
     for row in runs.to_dict("records"):
         if wanted not in (None, row["run_id"]):
             continue
         facts = {name: row[name] for name in ("run_id", "label", "method", "space", "seed")}
         facts["data"] = json.loads(row["config"]).get("data", {})
-        known = row["run_id"] in lasts.index
-        yield facts, _plain(lasts.loc[row["run_id"]]) if known else {}
+        known = row["run_id"] in rows.index
+        yield facts, _plain(rows.loc[row["run_id"]]) | {"status": row["status"]} if known else {}
 
 
 def _plain(row: pd.Series[Any]) -> dict[str, Any]:
@@ -175,7 +184,6 @@ def _plain(row: pd.Series[Any]) -> dict[str, Any]:
     strengths, genotype = row["strengths"], row["genotype"]
     return {
         "epoch": row["epoch"],
-        "status": row["status"],
         "genotype": genotype if isinstance(genotype, str) else None,
         "strengths": None
         if strengths is None
@@ -199,4 +207,4 @@ def _of_lone_trial(trial: Path) -> _Rows:
         }
     except (KeyError, TypeError) as error:
         raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
-    yield facts, read_record([trial], "run_id", job["run_id"], SEARCH_COLUMNS).last
+    yield facts, _answer(read_record([trial], "run_id", job["run_id"], SEARCH_COLUMNS))
