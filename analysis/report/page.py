@@ -1,0 +1,184 @@
+"""What stands on the page, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.benchmark import BenchmarkTable
+from analysis.collect import Collected
+from analysis.report import provenance, runs
+from analysis.report.doubts import FEW_SEEDS, Doubt, doubts
+from analysis.report.grids import NONE, Entry, Grid, duration, grid, moment, words
+from analysis.report.pictures import FigureBox, figures
+from analysis.tables import Cell, Table, table
+from drnas_ray import __version__
+from drnas_ray.errors import UserError
+
+SECTIONS = (
+    ("warnings", "Warnings"),
+    ("results", "Results"),
+    ("statistics", "Statistics"),
+    ("figures", "Figures"),
+    ("what-was-run", "What was run"),
+    ("runs", "Runs"),
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template writes."""
+
+    title: str
+    lead: str
+    tiles: tuple[tuple[str, str, str], ...]
+    """(name, figure, smaller print)."""
+    sections: tuple[tuple[str, str], ...]
+    doubts: tuple[Doubt, ...]
+    few_seeds: int
+    results: tuple[Grid, ...]
+    no_results: str
+    statistics: tuple[Grid, ...]
+    figures: tuple[FigureBox, ...]
+    sweeps: Grid
+    overview: Grid
+    shared: provenance.Settings
+    own: tuple[provenance.Settings, ...]
+    own_left_out: int
+    listing: Grid
+    told: str
+    stories: tuple[runs.Story, ...]
+    version: str
+    colophon: str
+
+
+def _figure(cell: Cell) -> Entry:
+    """A figure of the table; the row `optimal` has figures without an n."""
+    if cell.n:
+        return Entry(cell.text(), order=cell.mean)
+    try:
+        return Entry(cell.missing, order=float(cell.missing))
+    except ValueError:
+        return Entry(cell.missing or NONE, missing=True)
+
+
+def result_grid(caption: str, made: Table) -> Grid:
+    """The comparison table, its figures sorted by their means."""
+    rows = [[words(label), *map(_figure, cells)] for label, cells in made.rows]
+    return grid(caption, ["Method", *made.columns], rows, notes=made.notes)
+
+
+def _results(frame: pd.DataFrame, benchmark: BenchmarkTable | None) -> tuple[list[Grid], str]:
+    """Retrained accuracies where there are any, and the benchmark's figures where one is given."""
+    grids = []
+    if benchmark is None or frame["retrain_id"].notna().any():
+        grids.append(result_grid("Test accuracy in %, cells retrained from scratch", table(frame)))
+    if benchmark is not None:
+        caption = f"Accuracy in % of the derived cells in {benchmark.label}"
+        grids.append(result_grid(caption, table(frame, benchmark)))
+    return grids, ""
+
+
+def _title(frame: pd.DataFrame) -> str:
+    names = [Path(folder).resolve().name for folder in dict.fromkeys(frame["sweep"])]
+    return provenance.several(names, 3)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _lead(frame: pd.DataFrame, newest: float | None) -> str:
+    text = (
+        f"{_count(len(frame), 'run')} of {_count(frame['label'].nunique(), 'method')} on "
+        f"{provenance.several(frame['dataset'])}, {_count(frame['seed'].nunique(), 'seed')}."
+    )
+    return text + (" Nothing reported yet." if newest is None else f" State of {moment(newest)}.")
+
+
+def _tiles(frame: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
+    states = frame["status"].value_counts()
+    rest = ", ".join(
+        f"{states[name]:,} {text}"
+        for name, text in runs.STATUS.items()
+        if name != "done" and name in states.index
+    )
+    methods = frame.groupby(["label", "variant"]).ngroups
+    search, retrain = (
+        float(frame["search_s"].sum()),
+        float(provenance.once(frame)["retrain_s"].sum()),
+    )
+    return (
+        ("Runs done", f"{int(states.get('done', 0)):,} of {len(frame):,}", rest),
+        ("Methods", f"{methods:,}", ""),
+        ("Data sets", f"{frame['dataset'].nunique():,}", provenance.several(frame["dataset"], 2)),
+        ("Protocol", provenance.several(frame["protocol"]), ""),
+        ("Searching", duration(search), "summed over runs"),
+        ("Retraining", duration(retrain), "summed over retrainings"),
+        ("Searched on", provenance.several(frame["device"], 2), ""),
+        (
+            "Commit",
+            provenance.several([c if pd.isna(c) else str(c)[:12] for c in frame["git_commit"]], 2),
+            "",
+        ),
+    )
+
+
+def _told(frame: pd.DataFrame, shown: int) -> str:
+    if shown == len(frame):
+        return f"All {_count(shown, 'run')}."
+    return (
+        f"{shown:,} of {_count(len(frame), 'run')}: in turn one of every method and data set by "
+        "seed, with up to a quarter of the places for those that failed or diverged. "
+        "The table “Runs by method and data set” says which are left out; --runs shows more."
+    )
+
+
+def build(
+    collected: Collected,
+    benchmark: BenchmarkTable | None,
+    most_runs: int,
+    progress: Callable[[str], None],
+) -> Page:
+    """The page of these data. Raises UserError without runs, or as `analysis.tables.table` does."""
+    frame = collected.runs
+    if frame.empty:
+        raise UserError("no runs to report on: the sweep lists none")
+    progress("tables")
+    results, no_results = _results(frame, benchmark)
+    places = runs.chosen(frame, most_runs)
+    links = runs.anchors(places)
+    shared, own, left_out = provenance.settings(frame)
+    newest = provenance.newest_unix_s(collected)
+    statistics: list[Grid] = []
+    parts: dict[str, Any] = {"statistics": statistics}
+    drawn = figures(collected, benchmark, progress)
+    return Page(
+        title=_title(frame),
+        lead=_lead(frame, newest),
+        tiles=_tiles(frame),
+        sections=tuple(s for s in SECTIONS if parts.get(s[0], True)),
+        doubts=tuple(doubts(collected)),
+        few_seeds=FEW_SEEDS,
+        results=tuple(results),
+        no_results=no_results,
+        statistics=tuple(statistics),
+        figures=tuple(drawn),
+        sweeps=provenance.sweeps(frame),
+        overview=runs.overview(frame, places),
+        shared=shared,
+        own=tuple(own),
+        own_left_out=left_out,
+        listing=runs.listing(frame, links),
+        told=_told(frame, len(places)),
+        stories=tuple(runs.stories(collected, links, benchmark, progress)),
+        version=__version__,
+        colophon=(
+            f"Written by drnas-ray {__version__}. The page is complete in itself: it loads nothing "
+            "and sends nothing. The same data give the same page."
+        ),
+    )
