@@ -116,7 +116,7 @@ def moment(unix_s: float) -> str:
 
 
 def ranges(values: Iterable[int], most: int = 6) -> str:
-    """`0 to 3, 5, 8 to 9`; of more than `most` pieces the first, and how many more numbers there are."""
+    """`0 to 3, 5, 8 to 9`; of more than `most` pieces the first, and how many numbers more."""
     ordered = sorted(set(values))
     pieces: list[list[int]] = []
     for value in ordered:

@@ -12,9 +12,11 @@ import pandas as pd
 from analysis.benchmark import BenchmarkTable
 from analysis.collect import Collected
 from analysis.report import provenance, runs
-from analysis.report.doubts import FEW_SEEDS, Doubt, doubts
+from analysis.report.doubts import FEW_SEEDS, doubts
 from analysis.report.grids import NONE, Entry, Grid, duration, grid, moment, words
+from analysis.report.names import Doubt
 from analysis.report.pictures import FigureBox, figures
+from analysis.report.stories import Story, stories
 from analysis.tables import Cell, Table, table
 from drnas_ray import __version__
 from drnas_ray.errors import UserError
@@ -51,7 +53,7 @@ class Page:
     own_left_out: int
     listing: Grid
     told: str
-    stories: tuple[runs.Story, ...]
+    stories: tuple[Story, ...]
     version: str
     colophon: str
 
@@ -129,12 +131,13 @@ def _tiles(frame: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
 
 
 def _told(frame: pd.DataFrame, shown: int) -> str:
-    if shown == len(frame):
-        return f"All {_count(shown, 'run')}."
+    begun = int((frame["status"] != "pending").sum())
+    if shown == begun:
+        return f"All {_count(shown, 'run')} that {'has' if shown == 1 else 'have'} begun."
     return (
-        f"{shown:,} of {_count(len(frame), 'run')}: in turn one of every method and data set by "
-        "seed, with up to a quarter of the places for those that failed or diverged. "
-        "The table “Runs by method and data set” says which are left out; --runs shows more."
+        f"{shown:,} of {_count(begun, 'run')}: in turn one of every method and data set by seed, "
+        "with up to a quarter of the places for those that failed or diverged. The table “Runs by "
+        "method and data set” says which are left out; --runs shows more."
     )
 
 
@@ -175,7 +178,7 @@ def build(
         own_left_out=left_out,
         listing=runs.listing(frame, links),
         told=_told(frame, len(places)),
-        stories=tuple(runs.stories(collected, links, benchmark, progress)),
+        stories=tuple(stories(collected, links, benchmark, progress)),
         version=__version__,
         colophon=(
             f"Written by drnas-ray {__version__}. The page is complete in itself: it loads nothing "

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.collect import Collected
-from analysis.report.doubts import method_name
 from analysis.report.grids import NONE, Entry, Grid, absent, grid, moment, number, span, words
+from analysis.report.names import method_name
 
 MOST_METHODS = 100
 _MOST_VALUES = 4

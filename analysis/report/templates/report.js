@@ -27,7 +27,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         };
       };
       const compare = (a, b) => {
-        if (a.missing !== b.missing) return a.missing ? 1 : -1;
+        if (a.missing || b.missing) return Number(a.missing) - Number(b.missing);
         if (!Number.isNaN(a.number) && !Number.isNaN(b.number)) return sign * (a.number - b.number);
         return sign * a.text.localeCompare(b.text, "en", { numeric: true });
       };
