@@ -155,8 +155,7 @@ def test_tables_sort_both_ways(browser, page, with_keys):
     names = table.find_elements(By.TAG_NAME, "th")[0]
     names.find_element(By.TAG_NAME, "button").click()
     assert heading.get_attribute("aria-sort") is None
-    assert column(browser, table, 0)[1:4] == ["Method 0", "Method 1", "Method 2"]
-    assert column(browser, table, 0)[-1] == "Method 11"  # not between 1 and 2
+    assert column(browser, table, 0) == [*(f"Method {place}" for place in range(12)), "M" * 300]
 
 
 def test_every_table_sorts_by_every_heading(browser, page):
