@@ -6,8 +6,9 @@ chunks, so an export holds one row a run, not one an epoch. The same data give t
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
+from analysis.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
 from analysis.rows import retrain_columns, retrain_row, run_row
 from analysis.schema import SCHEMAS, Row, as_frame, as_table, read_frame
 from analysis.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
@@ -135,15 +137,27 @@ def _pump(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str,
     return tuple(warnings)
 
 
-def collect(results: Path) -> Collected:
+def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collected:
     """The three tables of a results folder.
+
+    epoch_columns: which columns of epochs to keep; None is all, () leaves its rows out too.
 
     Raises UserError if it is no results folder or its sweep.json or retrain.json is damaged;
     what is wrong with single trials is in the warnings.
     """
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in SCHEMAS}
-    warnings = _pump(Path(results), lambda kind, table: tables[kind].append(table))
-    frames = {kind: as_frame(pa.concat_tables(parts)) for kind, parts in tables.items()}
+
+    def keep(kind: str, table: pa.Table) -> None:
+        if kind == "epochs" and epoch_columns is not None:
+            table = table.select(list(epoch_columns))
+        if table.num_columns:
+            tables[kind].append(table)
+
+    warnings = _pump(Path(results), keep)
+    frames = {
+        kind: as_frame(pa.concat_tables(parts)) if parts else pd.DataFrame()
+        for kind, parts in tables.items()
+    }
     return Collected(**frames, warnings=warnings)
 
 
@@ -165,7 +179,11 @@ def export(results: Path, out: Path | None = None) -> Export:
                 )
                 for kind, schema in SCHEMAS.items()
             }
+            digest = source_digest(results)
             warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
+            for writer in writers.values():
+                told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
+                writer.add_key_value_metadata(told)
             files.close()
             paths = {kind: out / f"{kind}.parquet" for kind in SCHEMAS}
             for kind, path in paths.items():

@@ -23,7 +23,8 @@ _LEFT_OUT = (
 )
 
 
-def _joined(values: Sequence[object], most: int = 6) -> str:
+def listed(values: Sequence[object], most: int = 6) -> str:
+    """`a, b, c`, and how many more there are than `most`."""
     texts = [str(value) for value in values]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
@@ -35,9 +36,9 @@ def _span(values: pd.Series[int]) -> str:
 
 
 def _protocol(runs: pd.DataFrame) -> str:
-    found = _joined(list(dict.fromkeys(runs["dataset"][runs["protocol"] == "transfer"])))
+    found = listed(list(dict.fromkeys(runs["dataset"][runs["protocol"] == "transfer"])))
     names = [_PROTOCOLS.get(name, name).format(found) for name in dict.fromkeys(runs["protocol"])]
-    return f"Protocol: {_joined(names)}."
+    return f"Protocol: {listed(names)}."
 
 
 def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
@@ -83,7 +84,7 @@ def _budgets(runs: pd.DataFrame) -> list[str]:
     asked = runs[(runs["status"] == "done") & runs["queries"].notna()]
     sentences = []
     for source, here in asked.groupby(asked["config"].map(_asked), sort=False):
-        labels = _joined(list(dict.fromkeys(here["label"])))
+        labels = listed(list(dict.fromkeys(here["label"])))
         sentences.append(f"{labels}: {_span(here['queries'])} cells asked for, each {source}.")
     return sentences
 
@@ -138,5 +139,5 @@ def note(
     ]
     sentences += _budgets(runs)
     if devices:
-        sentences.append(f"Searched on: {_joined(devices)}.")
+        sentences.append(f"Searched on: {listed(devices)}.")
     return tuple(sentences)
