@@ -35,6 +35,8 @@ class BenchmarkTable:
     """The official string of a cell, to its place in the columns."""
     columns: Mapping[tuple[str, str], NDArray[np.float64]]
     """(data set, split) to (15625,) accuracies in percent, nan where the table has none."""
+    table: Table | None = None
+    """The file, for columns that are read when asked for; None where figures were made up."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -61,7 +63,17 @@ class BenchmarkTable:
             for split in SPLITS
         }
         rows = {_SPACE.cell(index): index for index in range(CELLS)}
-        return cls(table.label, rows, columns)
+        return cls(table.label, rows, columns, table)
+
+    def cost(self, dataset: str, what: str) -> NDArray[np.float64]:
+        """(15625,) `params_mb`, `flops_m` (both in millions) or `latency_s` of all cells.
+
+        nan where the table has none. Raises UserError for another name.
+        """
+        if self.table is None:
+            return np.full(CELLS, np.nan)
+        values: NDArray[np.float64] = self.table.cost(np.arange(CELLS), dataset, what)
+        return values
 
     def best(self, dataset: str, split: str) -> float:
         """The largest accuracy in percent of any cell, nan for a data set that it has not."""

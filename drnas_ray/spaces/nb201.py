@@ -134,6 +134,10 @@ class NB201(Space):
         """On how many of the six edges the operation stands."""
         return _names(genotype).count(op)
 
+    def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+        """The six edges of the only cell, those with `none` too."""
+        return (tuple((*edge, op) for edge, op in zip(EDGES, _names(genotype), strict=True)),)
+
     def choices(self, genotype: str) -> NDArray[np.int64]:
         """(1, 6): the index into `ops` of each edge's operation."""
         return np.array([[OPS.index(op) for op in _names(genotype)]])

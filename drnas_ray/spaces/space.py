@@ -23,6 +23,8 @@ class Space(ABC):
     """Names in the order of the O axis."""
     skip_op: ClassVar[str]
     """The operation whose take-over is called a collapse."""
+    concat: ClassVar[tuple[int, ...]] = ()
+    """The nodes whose concatenation leaves the cell; () where the last node's value does."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,3 +57,7 @@ class Space(ABC):
     @abstractmethod
     def op_count(self, genotype: str, op: str) -> int:
         """On how many edges of the genotype the operation stands."""
+
+    @abstractmethod
+    def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+        """(target node, source node, operation) of each edge it keeps, a tuple per cell type."""
