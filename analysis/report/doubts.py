@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.collect import Collected
 from analysis.report.grids import ranges
 from analysis.report.mixtures import mixtures
-from analysis.report.names import Doubt, doubt, group_name, groups, plural, run_name, seeds_text
+from analysis.report.names import Doubt, doubt, group_name, groups, plural, seeds_text, story_name
 
 FEW_SEEDS = 3
 """Below this a standard deviation says next to nothing."""
@@ -66,7 +66,7 @@ def _failed(runs: pd.DataFrame) -> Iterator[Doubt]:
     failed = runs[runs["status"] == "error"]
     if len(failed):
         found = [
-            f"{plural(len(same), 'run', 'runs')}, first {run_name(same.iloc[0])}: {error}"
+            f"{plural(len(same), 'run', 'runs')}, first {story_name(same.iloc[0])}: {error}"
             for error, same in failed.groupby("error", sort=False, dropna=False)
         ]
         yield doubt("Failed", f"{plural(len(failed), 'run', 'runs')} ended in an error.", found)
@@ -117,7 +117,7 @@ def doubts(collected: Collected) -> list[Doubt]:
     found = [*_failed(runs), *_diverged(runs), *_unfinished(runs)]
     if collected.warnings:
         found.append(
-            doubt("Damaged or doubtful files", "What could not be used:", collected.warnings)
+            doubt("Files", "What could not be used, or was told apart:", collected.warnings)
         )
     found += [*mixtures(runs, retrains), *_retrains(runs, retrains)]
     found += [*_few_seeds(runs), *_unequal_seeds(runs)]

@@ -38,6 +38,8 @@ class Grid:
     numeric: tuple[bool, ...]
     """For each column, whether it holds numbers."""
     rows: tuple[tuple[Entry, ...], ...]
+    groups: tuple[tuple[str, int], ...] = ()
+    """Headings above those of the columns, each with how many columns it spans."""
     notes: tuple[str, ...] = ()
     left_out: int = 0
     """Rows beyond the first MOST_ROWS."""
@@ -48,20 +50,25 @@ def grid(
     headings: Sequence[str],
     rows: Sequence[Sequence[Entry]],
     *,
+    numeric: Sequence[bool] | None = None,
+    groups: Iterable[tuple[str, int]] = (),
     notes: Iterable[str] = (),
-    text_columns: int = 1,
 ) -> Grid:
-    """A Grid of at most MOST_ROWS rows, whose first `text_columns` columns are text.
+    """A Grid of at most MOST_ROWS rows.
 
-    Later columns are numeric where one of their entries has an order.
+    numeric: without it, columns are numeric where one of their entries has an order.
     """
     kept = tuple(tuple(row) for row in rows[:MOST_ROWS])
-    numeric = tuple(
-        place >= text_columns and any(row[place].order is not None for row in kept)
-        for place in range(len(headings))
-    )
+    if numeric is None:
+        numeric = [any(row[i].order is not None for row in kept) for i in range(len(headings))]
     return Grid(
-        caption, tuple(headings), numeric, kept, tuple(notes), max(0, len(rows) - MOST_ROWS)
+        caption,
+        tuple(headings),
+        tuple(numeric),
+        kept,
+        tuple(groups),
+        tuple(notes),
+        max(0, len(rows) - MOST_ROWS),
     )
 
 

@@ -1,4 +1,4 @@
-"""Warnings about what is compared or averaged though it is not alike."""
+"""Warnings about what differs between runs on one page; within a row `analysis.merge` sees to it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.report.names import (
-    GROUP,
-    MOST_EXAMPLES,
-    Doubt,
-    doubt,
-    group_name,
-    groups,
-    plural,
-    run_name,
-)
+from analysis.report.names import Doubt, doubt, plural
 
 _MIXED = (
     ("protocol", "Mixed protocols", "The runs follow different protocols; compare within one only"),
@@ -57,41 +48,6 @@ def _recipes(retrains: pd.DataFrame) -> Iterator[Doubt]:
         yield doubt("Mixed recipes", "Cells were retrained with different settings.", found)
 
 
-def _settings(config: str) -> str:
-    settings = json.loads(config)
-    settings.pop("seed", None)
-    return json.dumps(settings, sort_keys=True)
-
-
-def _unlike(runs: pd.DataFrame) -> Iterator[Doubt]:
-    """Runs of one row of the table whose settings differ in more than the seed."""
-    settings = runs["config"].map(_settings)
-    kinds = settings.groupby([runs[name] for name in GROUP], sort=False).nunique()
-    if (kinds > 1).any():
-        found = [
-            f"{group_name(group.iloc[0])}: {count} sets of settings"
-            for group, count in zip(groups(runs), kinds, strict=True)
-            if count > 1
-        ]
-        yield doubt(
-            "Unlike runs in one row",
-            "Runs of one method and data set differ in more than their seed, and are averaged all "
-            "the same: give them labels of their own.",
-            found,
-        )
-
-
-def _twice(runs: pd.DataFrame) -> Iterator[Doubt]:
-    twice = runs[runs.duplicated("run_id")]
-    if len(twice):
-        yield doubt(
-            "Counted twice",
-            f"{plural(len(twice), 'run is', 'runs are')} in more than one of the folders.",
-            [run_name(row) for _, row in twice.head(MOST_EXAMPLES).iterrows()],
-            len(twice),
-        )
-
-
 def mixtures(runs: pd.DataFrame, retrains: pd.DataFrame) -> list[Doubt]:
-    """What is counted twice, unlike within a row, or mixed between rows."""
-    return [*_twice(runs), *_unlike(runs), *_mixed(runs), *_recipes(retrains)]
+    """What differs between runs that stand on one page."""
+    return [*_mixed(runs), *_recipes(retrains)]

@@ -7,25 +7,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.draw import run_name
 from analysis.report.grids import ranges
-from analysis.summary import variant_text
 
 MOST_EXAMPLES = 8
 GROUP = ["protocol", "label", "variant", "dataset"]
 """Runs that a table averages."""
 
 
-def method_name(row: pd.Series[str]) -> str:
-    """`DrNAS, arch.lr=0.01`."""
-    return ", ".join(filter(None, (str(row["label"]), variant_text(row["variant"]))))
-
-
 def group_name(row: pd.Series[str]) -> str:
     """`DrNAS, arch.lr=0.01 on digits`."""
-    return f"{method_name(row)} on {row['dataset']}"
+    return f"{run_name(row, protocols=False)} on {row['dataset']}"
 
 
-def run_name(row: pd.Series[str]) -> str:
+def story_name(row: pd.Series[str]) -> str:
     """`DrNAS on digits, seed 3`."""
     return f"{group_name(row)}, seed {row['seed']}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,22 +12,13 @@ from analysis.benchmark import BenchmarkTable
 from analysis.collect import Collected
 from analysis.report import provenance, runs
 from analysis.report.doubts import FEW_SEEDS, doubts
-from analysis.report.grids import NONE, Entry, Grid, duration, grid, moment, words
+from analysis.report.grids import Grid, duration, moment
 from analysis.report.names import Doubt
 from analysis.report.pictures import FigureBox, figures
+from analysis.report.results import results, statistic_grids
 from analysis.report.stories import Story, stories
-from analysis.tables import Cell, Table, table
 from drnas_ray import __version__
 from drnas_ray.errors import UserError
-
-SECTIONS = (
-    ("warnings", "Warnings"),
-    ("results", "Results"),
-    ("statistics", "Statistics"),
-    ("figures", "Figures"),
-    ("what-was-run", "What was run"),
-    ("runs", "Runs"),
-)
 
 
 @dataclass(frozen=True)
@@ -39,11 +29,9 @@ class Page:
     lead: str
     tiles: tuple[tuple[str, str, str], ...]
     """(name, figure, smaller print)."""
-    sections: tuple[tuple[str, str], ...]
     doubts: tuple[Doubt, ...]
     few_seeds: int
     results: tuple[Grid, ...]
-    no_results: str
     statistics: tuple[Grid, ...]
     figures: tuple[FigureBox, ...]
     sweeps: Grid
@@ -56,33 +44,6 @@ class Page:
     stories: tuple[Story, ...]
     version: str
     colophon: str
-
-
-def _figure(cell: Cell) -> Entry:
-    """A figure of the table; the row `optimal` has figures without an n."""
-    if cell.n:
-        return Entry(cell.text(), order=cell.mean)
-    try:
-        return Entry(cell.missing, order=float(cell.missing))
-    except ValueError:
-        return Entry(cell.missing or NONE, missing=True)
-
-
-def result_grid(caption: str, made: Table) -> Grid:
-    """The comparison table, its figures sorted by their means."""
-    rows = [[words(label), *map(_figure, cells)] for label, cells in made.rows]
-    return grid(caption, ["Method", *made.columns], rows, notes=made.notes)
-
-
-def _results(frame: pd.DataFrame, benchmark: BenchmarkTable | None) -> tuple[list[Grid], str]:
-    """Retrained accuracies where there are any, and the benchmark's figures where one is given."""
-    grids = []
-    if benchmark is None or frame["retrain_id"].notna().any():
-        grids.append(result_grid("Test accuracy in %, cells retrained from scratch", table(frame)))
-    if benchmark is not None:
-        caption = f"Accuracy in % of the derived cells in {benchmark.label}"
-        grids.append(result_grid(caption, table(frame, benchmark)))
-    return grids, ""
 
 
 def _title(frame: pd.DataFrame) -> str:
@@ -152,24 +113,19 @@ def build(
     if frame.empty:
         raise UserError("no runs to report on: the sweep lists none")
     progress("tables")
-    results, no_results = _results(frame, benchmark)
     places = runs.chosen(frame, most_runs)
     links = runs.anchors(places)
     shared, own, left_out = provenance.settings(frame)
     newest = provenance.newest_unix_s(collected)
-    statistics: list[Grid] = []
-    parts: dict[str, Any] = {"statistics": statistics}
     drawn = figures(collected, benchmark, progress)
     return Page(
         title=_title(frame),
         lead=_lead(frame, newest),
         tiles=_tiles(frame),
-        sections=tuple(s for s in SECTIONS if parts.get(s[0], True)),
         doubts=tuple(doubts(collected)),
         few_seeds=FEW_SEEDS,
-        results=tuple(results),
-        no_results=no_results,
-        statistics=tuple(statistics),
+        results=tuple(results(frame, benchmark)),
+        statistics=tuple(statistic_grids(frame, benchmark)),
         figures=tuple(drawn),
         sweeps=provenance.sweeps(frame),
         overview=runs.overview(frame, places),

@@ -16,6 +16,7 @@ from analysis.benchmark import BenchmarkTable
 from analysis.cellplot import draw_graph, drawable
 from analysis.collect import Collected
 from analysis.figures import FIGURES, Missing
+from analysis.style import style
 
 _MOST_SVG_BYTES = 250_000
 """A larger SVG (thousands of dots) goes in as a PNG: the page must stay light."""
@@ -53,7 +54,7 @@ def picture(figure: Figure, alt: str) -> Picture:
     FigureCanvasAgg(figure)
     width, height = (round(float(inches) * 96) for inches in figure.get_size_inches())
     # Letters as paths: the reader's device may lack the font, and labels would overlap.
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "drnas-ray"}):
+    with style(), mpl.rc_context({"svg.fonttype": "path"}):
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
         if out.tell() <= _MOST_SVG_BYTES:
@@ -66,19 +67,30 @@ def picture(figure: Figure, alt: str) -> Picture:
 def cell_words(space_name: str, genotype: str) -> str:
     """The cell in words: every edge and its operation. Raises UserError as `cell_picture` does."""
     space = drawable(space_name)
-    chosen = space.choices(space.check(genotype))[0]
-    edges = [
-        f"{source} to {target} {space.ops[int(op)]}"
-        for (target, source), op in zip(space.edges, chosen, strict=True)
+    cells = [
+        f"{name}: " + ", ".join(f"{source} to {target} {op}" for target, source, op in edges)
+        for name, edges in zip(space.cell_types, space.graphs(space.check(genotype)), strict=True)
     ]
-    return f"Graph of the derived cell, from node to node: {', '.join(edges)}."
+    return f"Graph of the derived cell, from node to node. {'; '.join(cells)}."
 
 
 @lru_cache(maxsize=4096)
 def cell_picture(space_name: str, genotype: str) -> Picture:
-    """The cell as a graph. Raises UserError if the space has no picture or the cell is none."""
-    figure = Figure(figsize=(6.2, 3.45))
-    draw_graph(figure.add_axes((0.005, 0.005, 0.99, 0.99)), space_name, genotype)
+    """The cell as a graph, its types one below the other.
+
+    Raises UserError if the space has no picture or the cell is none.
+    """
+    types = drawable(space_name).cell_types
+    with style():
+        # The smallest size at which no label touches a node.
+        width, height = (6.2, 3.45) if len(types) == 1 else (9.0, 3.9)
+        figure = Figure(figsize=(width, height * len(types)))
+        axes = figure.subplots(len(types), 1, squeeze=False)[:, 0]
+        figure.subplots_adjust(0.005, 0.005, 0.995, 0.995 if len(types) == 1 else 0.95, hspace=0.1)
+        for cell, name in enumerate(types):
+            draw_graph(axes[cell], space_name, genotype, cell=cell)
+            if len(types) > 1:
+                axes[cell].set_title(name, loc="left", fontsize=11)
     return picture(figure, cell_words(space_name, genotype))
 
 

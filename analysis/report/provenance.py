@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.collect import Collected
+from analysis.draw import run_name
 from analysis.report.grids import NONE, Entry, Grid, absent, grid, moment, number, span, words
-from analysis.report.names import method_name
 
 MOST_METHODS = 100
 _MOST_VALUES = 4
@@ -77,7 +77,7 @@ def sweeps(runs: pd.DataFrame) -> Grid:
     headings = ["Folder", "Protocol", "Runs", "Done", "Device time", "Searched on"]
     headings += ["drnas-ray", "Commit", "Python", "PyTorch", "Ray", "Last run ended"]
     rows = [_one_sweep(str(folder), here) for folder, here in runs.groupby("sweep", sort=False)]
-    return grid("Results folders", headings, rows, text_columns=2)
+    return grid("Results folders", headings, rows)
 
 
 def _values(configs: Sequence[Mapping[str, str]]) -> dict[str, dict[str, None]]:
@@ -105,7 +105,7 @@ def settings(runs: pd.DataFrame) -> tuple[Settings, list[Settings], int]:
         for key, values in everywhere.items()
         if len(values) == 1 and count[key] == len(configs)
     }
-    names = runs.apply(method_name, axis=1) if len(runs) else pd.Series(dtype=str)
+    names = [run_name(row, protocols=False) for _, row in runs.iterrows()]
     groups: dict[str, list[dict[str, str]]] = {}
     for name, config in zip(names, configs, strict=True):
         groups.setdefault(name, []).append(config)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from analysis.draw import run_name
 from analysis.report.grids import MOST_ROWS, Entry, Grid, absent, grid, number, ranges, span, words
-from analysis.report.names import GROUP, method_name
+from analysis.report.names import GROUP
 
 STATUS = {
     "done": "done",
@@ -62,7 +64,7 @@ def overview(runs: pd.DataFrame, shown: Sequence[int]) -> Grid:
         out = group["seed"][~group["told"]]
         rows.append(
             [
-                words(method_name(first) + (f" [{first['protocol']}]" if many else "")),
+                words(run_name(first, many)),
                 words(first["dataset"]),
                 number(len(group), 0),
                 *(number(int(states.get(name, 0)), 0) for name in STATUS),
@@ -73,7 +75,7 @@ def overview(runs: pd.DataFrame, shown: Sequence[int]) -> Grid:
         )
     headings = ["Method", "Data set", "Runs", *(text.capitalize() for text in STATUS.values())]
     headings += ["Seeds done", "Shown in full", "Not in full"]
-    return grid("Runs by method and data set", headings, rows, text_columns=2)
+    return grid("Runs by method and data set", headings, rows)
 
 
 def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> Grid:
@@ -84,10 +86,8 @@ def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> Grid:
     rows = [_listed(runs.iloc[place], links.get(place)) for place in order[:MOST_ROWS]]
     headings = ["Method", "Data set", "Seed", "Status", "Epochs", "Validation acc. %"]
     headings += ["Test acc. % (retrained)", "Cell", "Skips", "Search time", "Device"]
-    got = grid("Every run", headings, rows, text_columns=2)
-    return Grid(
-        got.caption, got.headings, got.numeric, got.rows, got.notes, len(order) - len(got.rows)
-    )
+    got = grid("Every run", headings, rows)
+    return replace(got, left_out=len(order) - len(got.rows))
 
 
 def _listed(row: pd.Series[Any], link: str | None) -> list[Entry]:
@@ -95,7 +95,7 @@ def _listed(row: pd.Series[Any], link: str | None) -> list[Entry]:
     if cell.missing and not absent(row["genotype"]):
         cell = words(row["genotype"])
     return [
-        words(method_name(row), link),
+        words(run_name(row, protocols=False), link),
         words(row["dataset"]),
         number(row["seed"], 0),
         status_entry(row["status"]),

@@ -14,7 +14,7 @@ from analysis.collect import Collected
 from analysis.report.charts import Chart
 from analysis.report.curves import OpKey, accuracy_charts, legend, strength_charts
 from analysis.report.grids import Entry, absent, number, span, words
-from analysis.report.names import run_name
+from analysis.report.names import story_name
 from analysis.report.pictures import Picture, cell_picture
 from analysis.report.provenance import flat
 from analysis.report.runs import status_entry
@@ -110,7 +110,7 @@ def _story(
         accuracy = number(row["val_acc_pct"], 2, " % validation")
     return Story(
         anchor=anchor,
-        title=run_name(row),
+        title=story_name(row),
         status=status_entry(row["status"]),
         accuracy="" if accuracy.missing else accuracy.text,
         facts=_facts(row, table),

@@ -1,7 +1,7 @@
 "use strict";
 // Headings sort their table: numbers as numbers, what is missing last either way.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const headings = [...table.tHead.rows[0].cells];
+  const headings = [...[...table.tHead.rows].at(-1).cells];
   const body = table.tBodies[0];
   headings.forEach((heading, column) => {
     const button = document.createElement("button");
