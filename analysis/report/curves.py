@@ -14,7 +14,19 @@ from analysis.report.charts import Chart, Style, chart
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.space import Space
 
-# Okabe & Ito's palette again, by place; the page's style sheet holds the colours (c0, c1, ...).
+# The colours of the cell pictures; the style sheet holds them (c0, c1, ...), for light and dark.
+_COLOURS = {
+    "none": 0,
+    "skip_connect": 1,
+    "nor_conv_1x1": 2,
+    "nor_conv_3x3": 3,
+    "avg_pool_3x3": 4,
+    "max_pool_3x3": 7,
+    "sep_conv_3x3": 3,
+    "sep_conv_5x5": 2,
+    "dil_conv_3x3": 6,
+    "dil_conv_5x5": 5,
+}
 _DASHES = ("none", "none", "6 3", "none", "2 2.5", "8 3 2 3", "4 2", "1 3")
 _ACCURACIES = {
     "train_acc_pct": "training",
@@ -37,8 +49,8 @@ class OpKey:
     dash: str
 
 
-def _style(place: int) -> Style:
-    return Style(f"c{place % 8}", _DASHES[place % len(_DASHES)])
+def _style(op: str, place: int) -> Style:
+    return Style(f"c{_COLOURS.get(op, place % 8)}", _DASHES[place % len(_DASHES)])
 
 
 def legend(space_name: str) -> tuple[OpKey, ...]:
@@ -46,7 +58,7 @@ def legend(space_name: str) -> tuple[OpKey, ...]:
     space = SPACES.get(space_name)
     if space is None:
         return ()
-    styles = [_style(place) for place in range(len(space.ops))]
+    styles = [_style(op, place) for place, op in enumerate(space.ops)]
     return tuple(OpKey(op, s.colour, s.dash) for op, s in zip(space.ops, styles, strict=True))
 
 
@@ -78,7 +90,7 @@ def strength_charts(space_name: str, epochs: pd.DataFrame) -> tuple[Chart, ...]:
         prefix = f"{cell_type}, " if len(space.cell_types) > 1 else ""
         for edge, (target, source) in enumerate(space.edges):
             curves = {
-                op: (_style(place), strengths[:, kind, edge, place].tolist())
+                op: (_style(op, place), strengths[:, kind, edge, place].tolist())
                 for place, op in enumerate(space.ops)
             }
             title = f"{prefix}node {source} → node {target}"

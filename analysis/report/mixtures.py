@@ -1,4 +1,4 @@
-"""Warnings about what differs between runs on one page; within a row `analysis.merge` sees to it."""
+"""Warnings of what differs between the runs of a page; within a row `analysis.merge` sees to it."""
 
 from __future__ import annotations
 

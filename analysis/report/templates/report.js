@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.textContent = heading.textContent;
     heading.replaceChildren(button);
-    button.addEventListener("click", () => {
+    heading.addEventListener("click", () => {
       const before = heading.getAttribute("aria-sort");
       const numeric = heading.classList.contains("num");
       // Of figures the largest is looked for first.

@@ -75,9 +75,12 @@ def table(page: Element, title: str) -> tuple[list[str], list[list[str]]]:
     for box in page.all("table"):
         (heading,) = page.all(id=box.attrs["aria-labelledby"] or "")
         if heading.text == title:
-            head, *rows = [
-                [cell.text for cell in row.children if not isinstance(cell, str)]
-                for row in box.all("tr")
-            ]
-            return head, rows
+            head, body = (
+                [
+                    [cell.text for cell in row.children if not isinstance(cell, str)]
+                    for row in box.one(part).all("tr")
+                ]
+                for part in ("thead", "tbody")
+            )
+            return head[-1], body  # above the headings may stand those of groups
     raise AssertionError(f"no table '{title}'")

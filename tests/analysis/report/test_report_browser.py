@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from analysis.benchmark import BenchmarkTable
+from analysis.figures import FIGURES
 from analysis.load import load
-from analysis.report import render, write
+from analysis.report import pictures, render, write
 
 FLAGS = (
     "--headless",
@@ -28,9 +30,11 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--window-size=1280,900",
 )
 CELLS = (9930, 1835)
-DESKTOP, PHONE = (1280, 900), (390, 844)
+DESKTOP, PHONE, PAPER = (1280, 900), (390, 844), (688, 1000)
+"""Of the window, of a telephone, and between the margins of an A4 page: pixels of CSS."""
 
 
 def _found(*names: str) -> str:
@@ -54,28 +58,37 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         driver.quit()
 
 
-@pytest.fixture(scope="module")
-def page(sweep_class, made_up_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve methods, some with a figure, one with a long name, and a run that failed."""
-    folder = tmp_path_factory.mktemp("page")
+def made(sweep_class: Any, table: Path, folder: Path, figures: Sequence[str]) -> Path:
+    """Twelve methods, eleven with a figure, and one with a long name whose run failed."""
     fake = sweep_class(folder / "results")
     for place in range(12):
         ident, label = f"m{place}", f"Method {place}"
-        fake.complete(ident, label=label, cell=CELLS[place % 2], dataset="cifar10")
+        cell = CELLS[place % 2]
+        fake.complete(ident, label=label, cell=cell, dataset="cifar10")
         if place < 11:  # 9.5 and 100.5 sort as numbers only
-            accuracy = 9.5 + 9.1 * place
-            fake.retrained(f"r{place}", [ident], accuracy, CELLS[place % 2], dataset="cifar10")
+            fake.retrained(f"r{place}", [ident], 9.5 + 9.1 * place, cell, dataset="cifar10")
     fake.run("long", label="M" * 300, dataset="cifar10")
     fake.trial("long", [fake.epoch("long", 1)], error="/" + "x" * 500)
     path = folder / "report.html"
-    write(render(load([fake.write()]), BenchmarkTable.open(made_up_table)), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "FIGURES", {name: FIGURES[name] for name in figures})
+        write(render(load([fake.write()]), BenchmarkTable.open(table)), path)
     return path
 
 
+@pytest.fixture(scope="module")
+def page(sweep_class, made_up_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    return made(sweep_class, made_up_table, folder, ["trajectory", "boxes", "hessian"])
+
+
 def opened(browser: webdriver.Chrome, page: Path, size: tuple[int, int] = DESKTOP) -> None:
-    width, height = size
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    if size == DESKTOP:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    else:
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1}
+        metrics["mobile"] = size == PHONE
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what came before is of another page
     browser.get(page.as_uri())
@@ -106,7 +119,19 @@ def test_it_opens_without_errors_and_asks_for_nothing(browser, page):
 
 
 def test_every_picture_shows(browser, page):
+    assert_pictures_show(browser, page, 2)
+
+
+@pytest.mark.slow
+def test_every_picture_of_every_figure_shows(browser, sweep_class, made_up_table, tmp_path):
+    path = made(sweep_class, made_up_table, tmp_path, list(FIGURES))
+    assert_pictures_show(browser, path, len(FIGURES) - 6)  # no diagnostics, no costs, no DrNAS
+
+
+def assert_pictures_show(browser: webdriver.Chrome, page: Path, figures: int) -> None:
+    """So many figures, a cell for each of 13 runs, and 9 charts for each, all of some size."""
     opened(browser, page)
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".paper img")) == figures
     browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
     pictures = browser.execute_async_script(
         "const done = arguments[0];"
@@ -115,16 +140,16 @@ def test_every_picture_shows(browser, page):
         "  () => done(images.map(i => [i.naturalWidth, i.naturalHeight, i.clientWidth])),"
         "  error => done(String(error)));"
     )
-    assert len(pictures) >= 12
+    assert len(pictures) == figures + 13
     assert all(width > 100 and height > 50 and shown > 100 for width, height, shown in pictures)
     charts = browser.execute_script(
         "return [...document.querySelectorAll('svg[role=img]')].map(s => "
         "[s.getBoundingClientRect().width, s.getBoundingClientRect().height, "
         "Math.max(...[...s.querySelectorAll('.line')].map(l => l.getBBox().width))])"
     )
-    assert len(charts) >= 12 * 9
+    assert len(charts) == 13 * 9
     assert all(width > 100 and height > 50 for width, height, _ in charts)
-    assert sum(line > 50 for *_, line in charts) >= 12 * 9  # a lone epoch is a dot
+    assert sum(line > 50 for *_, line in charts) == 12 * 9  # a lone epoch is a dot
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
@@ -218,8 +243,22 @@ def test_it_prints(browser, page):
     printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     pdf = base64.b64decode(printed["data"])
     assert pdf.startswith(b"%PDF")
-    assert 2 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") < 60
+    pages = len(re.findall(rb"/Type /Page\b", pdf))
+    assert 5 <= pages < 60
     assert browser.find_elements(By.CSS_SELECTOR, "#what-was-run details[open]") == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    opened(browser, page, PAPER)
+    looks = browser.execute_script(
+        "const look = s => getComputedStyle(document.querySelector(s)).display;"
+        "return [look('td'), look('tbody th'), look('tr'), look('nav')]"
+    )
+    too_wide = browser.execute_script(
+        "return [...document.querySelectorAll('table, p, dl, img')].filter(e => !e.closest('.wide')"
+        " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent.slice(0, 80))"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert looks == ["table-cell", "table-cell", "table-row", "none"]
+    assert too_wide == []
 
 
 def test_it_follows_the_readers_light_or_dark(browser, page):

@@ -8,6 +8,8 @@ from analysis.load import load
 from analysis.report import render
 from analysis.report.doubts import doubts
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 
 def warned(*folders) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Title of each warning, to its sentence and examples."""
@@ -114,20 +116,16 @@ def test_mixed_recipes(fake):
     ]
 
 
-def test_runs_of_one_row_with_other_settings_or_counted_twice(fakes):
+def test_what_the_merging_of_folders_did_is_told(fakes):
     one = sound(fakes("one", "search"))
     two = sound(fakes("two", "search"))
-    for run in two.runs:
-        run["config"]["batch_size"] = 7
-    for run in one.runs:
-        run["config"]["batch_size"] = 8
+    for fake, size in ((one, 8), (two, 7)):
+        for run in fake.runs:
+            run["config"]["batch_size"] = size
     got = warned(one.write(), two.write())
-    assert list(got) == ["Unlike runs in one row"]
-    assert got["Unlike runs in one row"][1] == ("DrNAS on digits: 2 sets of settings",)
-    for run in one.runs:
-        run["run_id"] = run["run_id"].replace("one", "two")
-    got = warned(one.write(), two.root)
-    assert got["Counted twice"][0] == "3 runs are in more than one of the folders."
+    assert list(got) == ["Files"]
+    assert "DrNAS on digits was run with different settings" in got["Files"][1][0]
+    assert "batch_size" in got["Files"][1][0]
 
 
 def test_damage_is_named(fake):
@@ -137,7 +135,7 @@ def test_damage_is_named(fake):
     with (fake.root / "search" / "search_x3" / "result.json").open("a") as file:
         file.write("{garbage}\n")
     folder = fake.write()
-    damage = warned(folder)["Damaged or doubtful files"]
+    damage = warned(folder)["Files"]
     assert damage[1] == ("run x3: 1 lines of its result.json are no report: skipped",)
     assert damage[1][0] in parse(render(load([folder]), most_runs=0)).text
 

@@ -1,23 +1,30 @@
 from __future__ import annotations
 
+import base64
 import re
 from itertools import pairwise
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from pages import parse, table
 
 from analysis.benchmark import BenchmarkTable
 from analysis.collect import Collected
 from analysis.load import load
-from analysis.report import render, write
+from analysis.pairs import paired
+from analysis.paper import paper_table
+from analysis.report import pictures, render, write
+from analysis.statistics import statistics
+from analysis.stattables import paired_table, statistics_table
 from analysis.tables import table as comparison
 from drnas_ray.errors import UserError
 from drnas_ray.spaces import SPACES
 
 NB201 = SPACES["nb201"]
 RUNS = "Every run"
-RESULTS = "Test accuracy in %, cells retrained from scratch"
+RESULTS = "Methods: test accuracy in %, cells retrained from scratch"
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 @pytest.fixture
@@ -126,7 +133,7 @@ def test_a_benchmark_adds_its_table(fake, made_up_table):
     collected = load([fake.write()])
     benchmark = BenchmarkTable.open(made_up_table)
     page = parse(render(collected, benchmark))
-    title = f"Accuracy in % of the derived cells in {benchmark.label}"
+    title = f"Methods: accuracy in % of the derived cells in {benchmark.label}"
     _, rows = table(page, title)
     want = comparison(collected.runs, benchmark)
     assert rows[0] == [want.rows[0][0], *(cell.text() for cell in want.rows[0][1])]
@@ -136,6 +143,62 @@ def test_a_benchmark_adds_its_table(fake, made_up_table):
         in page.all("details", class_="run")[1].text
     )
     assert RESULTS not in page.text
+
+
+def test_the_papers_table_stands_beside_runs_of_its_data_sets(fake, made_up_table, collected):
+    assert "ours beside the paper's" not in parse(render(collected)).text  # those were the digits
+    fake.complete("c0", dataset="cifar10")
+    benchmark = BenchmarkTable.open(made_up_table)
+    runs = load([fake.write()])
+    page = parse(render(runs, benchmark))
+    head, rows = table(page, "NAS-Bench-201, ours beside the paper's")
+    want = paper_table("nb201", runs.runs, benchmark)
+    assert head == [want.first, *want.columns]
+    assert len(rows) == len(want.rows)
+    for row, (label, cells) in zip(rows, want.rows, strict=True):
+        assert row == [label, *(cell.text() or "—" for cell in cells)]
+    groups = page.one("section", id="results").all("th", scope="colgroup")
+    spans = [(group.text, int(group.attrs["colspan"] or 0)) for group in groups]
+    assert spans == [(heading, span) for heading, span in want.groups if heading]
+
+
+def test_statistics_and_pairs(collected):
+    page = parse(render(collected))
+    what = "test accuracy in %, cells retrained from scratch"
+    for title, want in (
+        (f"Over seeds: {what}", statistics_table(statistics(collected.runs), None)),
+        (f"Pairs of methods over common seeds: {what}", paired_table(paired(collected.runs), None)),
+    ):
+        head, rows = table(page, title)
+        assert head == [want.first, *want.columns]
+        assert rows == [[text or "—" for text in line] for line in want.lines()]
+        assert " ".join(want.notes) in page.one("section", id="statistics").text
+
+
+def test_too_many_pairs_are_left_out_with_the_reason(fake):
+    for place in range(61):
+        fake.complete(f"d{place}", label=f"M{place}")
+    text = parse(render(load([fake.write()]), most_runs=0)).one("section", id="statistics").text
+    assert "Left out: 61 methods and variants on digits make 1,830 pairs" in text
+
+
+def test_figures_and_why_one_is_missing(collected):
+    section = parse(render(collected)).one("section", id="figures")
+    assert section.one("img").attrs["alt"] == "A line of so many points as there are runs."
+    source = section.one("img").attrs["src"] or ""
+    svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
+    assert "<svg" in svg
+    assert "<text" not in svg  # letters are paths: no font of the reader's is needed
+    assert [section.one(tag).text for tag in ("dt", "dd")] == ["nothing", "nothing was <measured>"]
+
+
+def test_a_heavy_figure_goes_in_as_a_png(collected):
+    figure = Figure(figsize=(2, 2))
+    axes = figure.add_subplot()
+    axes.scatter(range(8000), [i * 37 % 101 for i in range(8000)], c=range(8000))
+    made = pictures.picture(figure, "dots")
+    assert made.src.startswith("data:image/png;base64,")
+    assert (made.width, made.height) == (192, 192)
 
 
 def test_a_run_told_in_full(collected):
