@@ -1,7 +1,8 @@
 """A results folder as three tables, in memory (`collect`) or as Parquet files (`export`).
 
 Works at any moment, also while the sweep runs. Trials are read one after another and rows leave in
-chunks, so an export holds one row a run, not one an epoch. The same data give the same bytes.
+chunks, so an export holds one row a run, not one an epoch. The same files give the same bytes: each
+notes what it was made of (`analysis.freshness`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
 from analysis.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
+from analysis.packs import read_packs
 from analysis.rows import retrain_columns, retrain_row, run_row
 from analysis.schema import SCHEMAS, Row, as_frame, as_table, read_frame
 from analysis.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
@@ -106,7 +108,9 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         for ident in job["run_ids"]:
             jobs_of.setdefault(ident, []).append(job)
     folders, damaged = trial_folders(results, "search", "run_id")
-    warnings += damaged + _unknown(folders, {run.run_id for run in sweep.runs}, "sweep.json")
+    packed, damaged_packs = read_packs(results)
+    known = {run.run_id for run in sweep.runs}
+    warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
     seen: set[str] = set()
     for entry in sweep.runs:
         ident = entry.run_id
@@ -114,7 +118,10 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
             warnings.append(f"run {ident} is twice in sweep.json: the first counts")
             continue
         seen.add(ident)
-        record = read_record(folders.get(ident, []), "run_id", ident, SEARCH_COLUMNS)
+        if ident in packed:
+            record = packed[ident]
+        else:
+            record = read_record(folders.get(ident, []), "run_id", ident, SEARCH_COLUMNS)
         warnings += _damage("run", ident, record)
         row = _run_row(results, sweep, entry, record, warnings)
         columns, doubts = retrain_columns(row, jobs_of.get(ident, []))

@@ -24,8 +24,8 @@ _TRIAL_FILES = ("params.json", "result.json", "error.txt")
 def _sources(results: Path) -> Iterator[str]:
     """Paths below `results` of every file that `analysis.collect` may read there."""
     yield from ("sweep.json", "retrain.json")
-    for kind in ("search", "retrain"):
-        for folder in [*results.glob(kind), *results.glob(f"{kind}-*")]:
+    for kind in ("search", "retrain", "packed"):
+        for folder in results.glob(f"{kind}*"):
             if folder.is_dir():
                 yield from _trial_sources(results, folder.name)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.benchmark import BenchmarkTable
 from analysis.summary import metrics, recipe_epochs
+from drnas_ray.bench.columns import CELLS
 
 _PROTOCOLS = {
     "search": "search (each data set is searched itself)",
@@ -45,8 +46,11 @@ def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
     if benchmark is not None:
         text = (
             f"Validation and test accuracy in % of the derived cell, looked up in "
-            f"{benchmark.label}: 200-epoch entries, each the mean over the benchmark's own seeds."
+            f"{benchmark.label}: {benchmark.epochs}-epoch entries, each the mean over the "
+            "benchmark's own seeds."
         )
+        if benchmark.cells < CELLS:
+            text += f" The table knows {benchmark.cells:,} of {CELLS:,} cells."
         text += " optimal: the largest figure of its column in that file."
         if "cifar10" in set(runs["dataset"]) or "transfer" in set(runs["protocol"]):
             text += (

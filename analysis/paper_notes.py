@@ -75,7 +75,10 @@ def _left_out(
 def _scale(kept: pd.DataFrame) -> list[str]:
     """How long and how large the supernets were that our rows come from."""
     sizes: dict[str, list[str]] = {}
-    for label, config in kept[["label", "config"]].drop_duplicates().itertuples(index=False):
+    # One sweep's runs of a row differ in their seeds alone.
+    row = [name for name in ("sweep", "label", "variant", "dataset") if name in kept]
+    once = kept.drop_duplicates(row)
+    for label, config in zip(once["label"], once["config"], strict=True):
         text = _size(json.loads(config))
         if text and label not in sizes.setdefault(text, []):
             sizes[text].append(label)

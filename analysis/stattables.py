@@ -40,8 +40,8 @@ def _source(benchmark: BenchmarkTable | None) -> str:
     if benchmark is None:
         return "Test accuracy in % of the derived cells, retrained from scratch."
     return (
-        f"Accuracy in % of the derived cells, looked up in {benchmark.label}: 200-epoch entries, "
-        "each the mean over the benchmark's own seeds."
+        f"Accuracy in % of the derived cells, looked up in {benchmark.label}: "
+        f"{benchmark.epochs}-epoch entries, each the mean over the benchmark's own seeds."
     )
 
 

@@ -1,4 +1,4 @@
-"""The comparison table: methods as rows, data sets as columns. `analysis.render` writes it."""
+"""The comparison table: methods as rows, data sets as columns. `to_...` writes it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.benchmark import BenchmarkTable
+from analysis.markup import to_html, to_html_page, to_latex
 from analysis.notes import note
-from analysis.render import (
-    Cell,
-    Table,
-    to_csv,
-    to_html,
-    to_html_page,
-    to_latex,
-    to_markdown,
-    to_parquet,
-    to_rich,
-)
+from analysis.render import Cell, Table, to_csv, to_markdown, to_parquet, to_rich, to_text
 from analysis.summary import BENCHMARK, STATISTICS, metrics, summary, variant_text
 
 _HEADING = {
@@ -45,9 +36,10 @@ def _optimal(
     places: Sequence[tuple[str, str]], runs: pd.DataFrame, benchmark: BenchmarkTable
 ) -> tuple[Cell, ...]:
     """The table's own maximum of each column: read off, so there is no n to give."""
+    once = runs.drop_duplicates("dataset")
     names = {
         label: json.loads(config)["data"]["name"]
-        for label, config in zip(runs["dataset"], runs["config"], strict=True)
+        for label, config in zip(once["dataset"], once["config"], strict=True)
     }
     cells = []
     for dataset, metric in places:
@@ -129,4 +121,5 @@ __all__ = [
     "to_markdown",
     "to_parquet",
     "to_rich",
+    "to_text",
 ]

@@ -100,7 +100,7 @@ _READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
 }
 
 
-def _objects(line: str) -> Iterator[dict[str, Any]]:
+def objects(line: str) -> Iterator[dict[str, Any]]:
     """The JSON object of a line, or the one that was appended to half of another."""
     start = 0
     while start >= 0:
@@ -120,19 +120,25 @@ def _value(data: Mapping[str, Any], column: str) -> Any:
 
 def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
     """The columns of a line, each of its type or None; None if the line is no report of ours."""
-    for data in _objects(line):
+    for data in objects(line):
         if data.get(key) != ident:
             return None
-        try:
-            row = {
-                name: None if (value := _value(data, name)) is None else read(value)
-                for name, read in ((name, _READ[kind]) for name, kind in columns.items())
-            }
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if row["epoch"] is not None and row["epoch"] >= 1:
-            return row | {"date": str(data.get("date") or "")}
+        return typed(data, columns)
     return None
+
+
+def typed(data: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> Row | None:
+    """The columns of a report, each of its type or None; None if it is none of ours."""
+    try:
+        row = {
+            name: None if (value := _value(data, name)) is None else read(value)
+            for name, read in ((name, _READ[kind]) for name, kind in columns.items())
+        }
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if row["epoch"] is None or row["epoch"] < 1:
+        return None
+    return row | {"date": str(data.get("date") or "")}
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataTy
         for path in sorted(folder.glob("checkpoint_*/epochs.jsonl")):
             more, cut = _lines(path, key, ident, columns)
             rows, damaged = more + rows, damaged + cut
-    return _Attempt(folder, rows, damaged, _failure(folder))
+    return _Attempt(folder, rows, damaged, failure(folder))
 
 
 def _lines(
@@ -183,7 +189,8 @@ def _lines(
     return rows, damaged
 
 
-def _failure(folder: Path) -> tuple[str, str] | None:
+def failure(folder: Path) -> tuple[str, str] | None:
+    """Date and last line of a trial's last failure; the date is empty where Tune wrote none."""
     path = folder / "error.txt"
     if not path.is_file():
         return None

@@ -94,8 +94,8 @@ def table(
     are compared as one.
 
     `drnas table nb201 DIR --benchmark TABLE` prints the paper's NAS-Bench-201 table, every row,
-    published and ours; `cifar10` and `imagenet` are its other two. What was not run says so; without
-    DIR it is the published figures alone. (A folder of such a name: `./nb201`.)
+    published and ours; `cifar10` and `imagenet` are its other two. What was not run says so;
+    without DIR it is the published figures alone. (A folder of such a name: `./nb201`.)
 
     CSV and Parquet hold the numbers in full, one row a figure.
     """
@@ -103,7 +103,7 @@ def table(
     from analysis.load import load_runs
     from analysis.paper import paper_table
     from analysis.tables import table as comparison
-    from drnas_ray.bench.published import NAMES
+    from drnas_ray.bench.published import NAMES, published
 
     form = _checked(form, file)
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
@@ -112,7 +112,8 @@ def table(
     runs, warnings = load_runs(folders) if folders else (None, ())
     say(warnings)
     if name is not None:
-        _give(paper_table(name, runs, known), form, file, f"{name} table, ours beside the paper's")
+        title = f"{published(name).title}: published and ours"
+        _give(paper_table(name, runs, known), form, file, title)
     elif runs is not None:
         _give(comparison(runs, known), form, file, "Methods compared")
 
@@ -176,21 +177,21 @@ def _checked(form: Format | None, file: Path | None) -> Format:
 
 def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
     """Print the table or write it to the file, aside first and then renamed into place."""
-    from analysis import render
+    from analysis import tables
 
-    if form is Format.text and file is None:
-        out.print(render.to_rich(made))
+    if form is Format.text and file is None and sys.stdout.isatty():
+        out.print(tables.to_rich(made))
         return
     if form is Format.parquet:
-        data = render.to_parquet(made)
+        data = tables.to_parquet(made)
     elif form is Format.html:
-        data = render.to_html_page(made, title).encode()
+        data = tables.to_html_page(made, title).encode()
     else:
         writers = {
-            Format.text: render.to_text,
-            Format.markdown: render.to_markdown,
-            Format.csv: render.to_csv,
-            Format.latex: render.to_latex,
+            Format.text: tables.to_text,
+            Format.markdown: tables.to_markdown,
+            Format.csv: tables.to_csv,
+            Format.latex: tables.to_latex,
         }
         data = writers[form](made).encode()
     if file is None:

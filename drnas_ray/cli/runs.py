@@ -98,6 +98,7 @@ def _sweep(
 ) -> None:
     from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.pack import PackTrial
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
 
@@ -105,7 +106,7 @@ def _sweep(
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, RetrainTrial),
+        Trainables(SearchTrial, PackTrial, RetrainTrial),
         data_root=data_root,
         address=address,
         resume=resume,

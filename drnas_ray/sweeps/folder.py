@@ -2,6 +2,7 @@
 
 sweep.json              the sweep, its runs, versions, commit
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs
 *.parquet, table.*      what `drnas export` and `drnas table` make of them
 """

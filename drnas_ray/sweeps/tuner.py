@@ -113,9 +113,13 @@ def run_jobs(
 ) -> list[dict[str, Any]]:
     """Run all jobs to their end under `folder`; the last record of each trial that reported.
 
+    Nothing is made where there are no jobs.
+
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
     failed ones start from their newest checkpoint.
     """
+    if not jobs:
+        return []
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
     # Tune writes tuner.pkl before its first snapshot; killed in between, there is nothing to

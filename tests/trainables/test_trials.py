@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray import tune
 from drnas_ray.config import merged
 from drnas_ray.door import retrain_config, run_config
 from drnas_ray.errors import UserError
+from trainables.pack import PackTrial
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial
 from trainables.trial import CHECKPOINT_FILE, RECORDS_FILE, JobTrial
@@ -81,6 +83,21 @@ def test_retraining_tests_after_its_last_epoch_only() -> None:
     assert "test_acc_pct" not in first
     assert 0 <= last["test_acc_pct"] <= 100
     assert last["retrain_id"] == retrain_config(RECIPE).id()
+
+
+def test_a_pack_of_short_runs_is_one_trial(tmp_path: Path) -> None:
+    configs = [run_config(merged(UNIFORM, {"seed": seed})) for seed in range(3)]
+    settings = {config.id(): config.model_dump(mode="json") for config in configs}
+    job = {"pack_id": "pack-0000", "folder": "pack-0000", "settings": settings}
+    packed = PackTrial({"job": job, "threads": 1, "data_root": None})
+    *_, last = finish(packed)
+    assert [record["run_id"] for record in last["records"]] == list(settings)
+    packed.save_checkpoint(str(tmp_path))
+    lines = (tmp_path / RECORDS_FILE).read_text().splitlines()
+    assert [json.loads(line)["run_id"] for line in lines] == list(settings)
+    fresh = PackTrial({"job": job, "threads": 1, "data_root": None})
+    fresh.load_checkpoint(str(tmp_path))
+    assert finish(fresh)[0]["records"] == packed.job.records  # says again, runs nothing
 
 
 @pytest.mark.parametrize("cut", [1, 2])
