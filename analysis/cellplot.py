@@ -1,7 +1,7 @@
-"""A cell as a graph on matplotlib axes: nodes, and one bent arrow per edge.
+"""A cell as a graph on matplotlib axes: nodes in a row, one bent arrow per edge.
 
 No pyplot and no display: callers make their own Figure. Lengths are in the units of the axes.
-Cells with one input (NAS-Bench-201) stand in a row, those with two (DARTS) in a zigzag.
+In cells whose output is a concatenation (DARTS) every edge is an arc above the row of nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _LOOKS: Mapping[str, tuple[str, Any, float]] = {
 }
 _OTHER = ("#333333", "-", 2.0)
 _INK = "#333333"
-_GAP, _RADIUS = 2.0, 0.3
+_GAP, _WIDE, _RADIUS = 2.0, 2.4, 0.3
+_CONCAT = ("#BBBBBB", "-", 1.0)
 # Bend of an edge by (target, source): long edges above, the one that would cross them below.
 _BEND = {(2, 0): -0.5, (3, 1): 0.5, (3, 0): -0.68}
 
@@ -69,7 +70,7 @@ def _arrow(axes: Axes, nodes: tuple[Circle, Circle], bend: float, labels: bool, 
     """From the first node to the second. look: colour, dashes, width."""
     colour, dashes, width = look
     start, stop = nodes
-    axes.add_patch(
+    axes.add_artist(  # not add_patch, which works out the arrow once more for limits set anyway
         FancyArrowPatch(
             start.center,
             stop.center,
@@ -120,43 +121,34 @@ def _row(axes: Axes, edges: Sequence[Edge], labels: bool) -> None:
         )
 
 
-def _zigzag(axes: Axes, edges: Sequence[Edge], concat: Sequence[int], labels: bool) -> None:
-    """Inputs at the left, nodes by turns above and below, their concatenation at the right."""
-    targets = sorted({target for target, _, _ in edges})
-    inputs = targets[0]
-    gap, high = 2.9, 1.75
-    places = {node: (0.0, high * (1 - 2 * node / max(inputs - 1, 1))) for node in range(inputs)}
-    for turn, node in enumerate(targets):
-        places[node] = (gap * (turn + 1), high * (0.62 if turn % 2 else -0.62))
-    names = {node: f"{node - inputs}" for node in targets}
-    names |= {node: f"c-{inputs - node}" for node in range(inputs)}
-    nodes = {
-        node: _node(axes, place, names[node], node < inputs, labels)
-        for node, place in places.items()
-    }
-    end = (gap * (len(targets) + 1), 0.0)
-    out = _node(axes, end, "out", True, labels)
+def _arcs(axes: Axes, edges: Sequence[Edge], concat: Sequence[int], labels: bool) -> None:
+    """Nodes in a line and every edge an arc above it, so that none runs through a node.
+
+    Arcs between different pairs of nodes have their tops, where labels stand, at different places.
+    """
+    inputs = min(target for target, _, _ in edges)
+    last = max(target for target, _, _ in edges)
+    names = [f"c-{inputs - node}" for node in range(inputs)]
+    names += [*map(str, range(last - inputs + 1)), "out"]
+    nodes = [
+        _node(axes, (node * _WIDE, 0), name, node < inputs or node > last, labels)
+        for node, name in enumerate(names)
+    ]
     for node in concat:
-        _arrow(axes, (nodes[node], out), 0.0, labels, ("#BBBBBB", "-", 1.0))
-    axes.set_xlim(-0.5, end[0] + 0.5)
-    axes.set_ylim(-high - 0.9, high + 0.9)
+        _arrow(axes, (nodes[node], nodes[-1]), 0.35, labels, _CONCAT)
+    axes.set_xlim(-0.5, (last + 1) * _WIDE + 0.5)
+    longest = max(target - source for target, source, _ in edges)
+    axes.set_ylim(-0.2 * (last + 1 - min(concat)) * _WIDE - 0.3, 0.36 * longest * _WIDE + 0.5)
     for target, source, op in edges:
         look = _LOOKS.get(op, _OTHER)
-        (x0, y0), (x1, y1) = places[source], places[target]
-        far = x1 - x0 > gap * 1.5
-        # Far edges go round the outside, on the side of their target.
-        bend = (0.28 if y1 < 0 else -0.28) if far else 0.0
-        _arrow(axes, (nodes[source], nodes[target]), bend, labels, look)
-        if not labels:
-            continue
-        along = 0.5 if far else 0.42
-        middle = (x0 + along * (x1 - x0) + bend / 2 * (y1 - y0),
-                  y0 + along * (y1 - y0) - bend / 2 * (x1 - x0))  # fmt: skip
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.9}
-        axes.text(
-            *middle, op, color=look[0], fontsize=9, fontweight="bold", bbox=box, zorder=3,
-            ha="center", va="center",
-        )  # fmt: skip
+        _arrow(axes, (nodes[source], nodes[target]), -0.7, labels, look)
+        if labels:
+            place = ((source + target) / 2 * _WIDE, 0.35 * (target - source) * _WIDE)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            axes.text(
+                *place, op, color=look[0], fontsize=9, fontweight="bold", bbox=box, zorder=3,
+                ha="center", va="center",
+            )  # fmt: skip
 
 
 def draw_edges(
@@ -170,7 +162,7 @@ def draw_edges(
     axes.set_aspect("equal")
     axes.set_axis_off()
     if concat:
-        _zigzag(axes, edges, concat, labels)
+        _arcs(axes, edges, concat, labels)
     else:
         _row(axes, edges, labels)
 

@@ -16,7 +16,7 @@ from analysis.style import save, styled
 from analysis.summary import variant_text
 
 _MOST_CELLS = 20
-_MOST_ROWS, _MOST_SEEDS = 20, 12
+_MOST_ROWS, _MOST_SEEDS = 20, 8
 """Of the overview; a larger grid can't be read, and its title says what is left out."""
 
 

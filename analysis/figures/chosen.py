@@ -64,7 +64,7 @@ def _boxes_panel(axes: Axes, values: list[NDArray[Any]], names: list[str]) -> No
         axes.boxplot(
             [mine], positions=[place], orientation="horizontal", widths=0.55, showfliers=False,
             patch_artist=True, manage_ticks=False,
-            boxprops={"facecolor": colour, "alpha": 0.25, "edgecolor": INK},
+            boxprops={"facecolor": (colour, 0.25), "edgecolor": INK},
             medianprops={"color": INK, "linewidth": 2},
         )  # fmt: skip
         shown = mine[:: -(-len(mine) // _MOST_POINTS)]

@@ -34,14 +34,14 @@ def _space(chosen: Selection) -> Space:
 
 
 def edge_entropies(data: Collected, chosen: Selection, space: Space) -> pd.DataFrame:
-    """series, panel, epoch, edge and entropy in nats, of every run, epoch and edge."""
+    """series, panel, epoch and the entropy in nats of each edge (a column) of runs and epochs."""
     frame = chosen.epochs(data, ["strengths"])
     names = edge_names(space)
     parts = []
     for places, strengths in strength_chunks(frame["strengths"], space.shape):
-        values = entropies(strengths).reshape(len(places), -1)
-        rows = frame.iloc[places][["series", "panel", "epoch"]]
-        parts += [rows.assign(edge=name, nats=values[:, e]) for e, name in enumerate(names)]
+        values = entropies(strengths).reshape(len(places), len(names))
+        rows = frame.iloc[places][["series", "panel", "epoch"]].reset_index(drop=True)
+        parts.append(rows.join(pd.DataFrame(values, columns=names)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -50,14 +50,14 @@ def _entropy(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, multi_trial=False)
     space = _space(chosen)
     frame = edge_entropies(data, chosen, space)
-    if frame["nats"].isna().all():
+    if frame[edge_names(space)].isna().all(axis=None):
         raise Missing("no epoch has strengths to take the entropy of")
     panels = chosen.panels[:_MOST_BLOCKS]
     several = len(panels) > 1
     blocks = [
         Block(
             f"{panel}\nentropy, nats" if several else "entropy, nats",
-            banded(frame[frame["panel"] == panel], "edge", "series", "nats"),
+            banded(frame[frame["panel"] == panel], None, "series", edge_names(space)),
             dict.fromkeys(edge_names(space), float(np.log(len(space.ops)))),
             share_y=True,
         )
@@ -69,23 +69,20 @@ def _entropy(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         f"Entropy of each edge's operations during the search{where}",
         f"{BAND} Of the strengths of an edge, made to sum to 1. {chosen.facts}",
         level=f"uniform: ln {len(space.ops)}",
-        columns=3,
+        columns=7 if several else 3,
     )
 
 
 def concentrations(data: Collected, chosen: Selection, space: Space) -> pd.DataFrame:
-    """series, panel, epoch, edge, op and beta, of every run, epoch, edge and operation."""
+    """epoch, edge and the concentration of each operation (a column) of all runs and epochs."""
     frame = chosen.epochs(data, ["strengths"])
-    names = edge_names(space)
     parts = []
     for places, strengths in strength_chunks(frame["strengths"], space.shape):
-        values = strengths.reshape(len(places), len(names), -1)
-        rows = frame.iloc[places][["series", "panel", "epoch"]]
-        parts += [
-            rows.assign(edge=name, op=op, beta=values[:, e, o])
-            for e, name in enumerate(names)
-            for o, op in enumerate(space.ops)
-        ]
+        values = strengths.reshape(len(places), -1, len(space.ops))
+        epoch = frame["epoch"].to_numpy(np.int64)[places]
+        for place, name in enumerate(edge_names(space)):
+            part = pd.DataFrame(values[:, place], columns=list(space.ops))
+            parts.append(part.assign(epoch=epoch, edge=name))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -98,7 +95,7 @@ def _concentration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     for series, panel in pairs[:_MOST_BLOCKS]:
         mine = (chosen.runs["series"] == series) & (chosen.runs["panel"] == panel)
         part = Selection(chosen.runs[mine], chosen.keys, "")
-        frame = banded(concentrations(data, part, space), "edge", "op", "beta")
+        frame = banded(concentrations(data, part, space), "edge", None, space.ops)
         label = f"{series}, {panel}\nconcentration β" if len(pairs) > 1 else "concentration β"
         levels = dict.fromkeys(edge_names(space), 1.0)
         blocks.append(Block(label, frame, levels, share_y=True))
@@ -111,7 +108,7 @@ def _concentration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         f"Dirichlet concentration of each edge's operations during the search{where}",
         f"{BAND} A pruned operation has concentration 0. {chosen.facts}{cut}",
         level="β = 1: uniform on the simplex",
-        columns=3,
+        columns=7 if len(blocks) > 1 else 3,
     )
 
 

@@ -28,7 +28,7 @@ _BLUE, _RED = PALETTE[0], PALETTE[1]
 def spread(
     data: Collected, chosen: Selection, benchmark: BenchmarkTable, split: str = "test"
 ) -> pd.DataFrame:
-    """One row per series, panel and epoch: means over the runs of each run's own figures.
+    """One row per series, panel and epoch: medians over the runs of each run's own figures.
 
     `SPREAD`: minimum, quartiles and maximum of the accuracy in percent of `DRAWS` cells drawn from
     the run's Dirichlet distributions after that epoch; mean_cell: accuracy of the cell of their
@@ -58,7 +58,7 @@ def spread(
         raise Missing("no epoch of a DrNAS run has strengths that can be drawn from")
     whole = pd.concat(rows, ignore_index=True)
     grouped = whole.groupby(["series", "panel", "epoch"], sort=False)
-    result = grouped[[*SPREAD, "mean_cell"]].mean()
+    result = grouped[[*SPREAD, "mean_cell"]].median()
     return result.assign(n=grouped.size()).reset_index()
 
 
@@ -118,7 +118,7 @@ def _exploration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         (len(series), len(panels)),
         "Exploration against exploitation: cells drawn from the learnt distribution",
         f"After each epoch {DRAWS} cells are drawn from the learnt Dirichlet distributions (the "
-        "largest share of each edge). Each curve is the mean over seeds of that figure of a run. "
+        "largest share of each edge). Each curve is the median over seeds of that figure of a run. "
         f"{chosen.facts}{cut} {table_fact(benchmark)}",
         _handles(),
         (4.0, 3.2),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.benchmark import BenchmarkTable
@@ -53,25 +54,27 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         (2, len(shown)),
         "Landscape around the learnt architecture",
         "The supernet on a fixed validation batch, with its architecture parameter moved along two "
-        f"random directions of norm 1. +: as learnt. One scale a row. {facts}",
+        f"random directions of length 1. +: as learnt. One scale a row. {facts}",
         panel=(3.3, 3.2),
     )
     for row, (column, label) in zip(axes, _MEASURES, strict=True):
         grids = [_grid(value) for value in shown[column]]
         low, high = min(map(np.nanmin, grids)), max(map(np.nanmax, grids))
-        levels = np.linspace(low, high if high > low else low + 1e-6, 13)
+        levels = MaxNLocator(10).tick_values(low, high if high > low else low + 1e-6)
         for place, (one, grid) in enumerate(zip(row, grids, strict=True)):
             run = shown.iloc[place]
             offsets = np.asarray(run["landscape_offsets"], np.float64)
             filled = one.contourf(offsets, offsets, grid, levels, cmap="cividis")
-            drawn = one.contour(offsets, offsets, grid, levels[::2], colors="white", linewidths=0.6)
-            one.clabel(drawn, fontsize=LABEL_PT - 3, fmt="%.3g")
+            one.contour(offsets, offsets, grid, levels, colors="white", linewidths=0.5)
             one.plot(0, 0, marker="+", markersize=12, color="white", markeredgewidth=4)
             one.plot(0, 0, marker="+", markersize=11, color=INK, markeredgewidth=2)
             title = f"{run['series']}, {run['panel']}\nseed {run['seed']}, epoch {run['epoch']}"
-            dress(one, title, "offset along direction 1", "" if place else "along direction 2")
+            dress(
+                one, title, "offset along direction 1", "" if place else "offset along direction 2"
+            )
             one.grid(visible=False)
             one.set_aspect("equal")
+            one.locator_params(nbins=4)
         bar = figure.colorbar(filled, ax=list(row), shrink=0.9)
         bar.set_label(label, fontsize=LABEL_PT)
         bar.ax.tick_params(labelsize=LABEL_PT - 2)

@@ -17,13 +17,13 @@ from analysis.style import GREY, line_style
 
 PER_PANEL = 8
 """More lines than these are hard to follow: each then gets a panel of its own."""
-_COLUMNS = 4
-BAND = "Line: mean over seeds; band: ± one sample standard deviation (none for one seed)."
+_COLUMNS, _MANY = 4, 5
+BAND = "Line: median over seeds; band: their quartiles."
 
 
 @dataclass(frozen=True)
 class Block:
-    """Panels of one measure. frame: columns panel, line, epoch, mean, low, high."""
+    """Panels of one measure. frame: columns panel, line, epoch, n, middle, low, high."""
 
     ylabel: str
     frame: pd.DataFrame
@@ -34,56 +34,59 @@ class Block:
     """None: where all values are above 0 and span more than 1.5 decades."""
 
 
-def banded(frame: pd.DataFrame, panel: str, line: str, value: str) -> pd.DataFrame:
-    """Mean over the runs of each panel, line and epoch, and a sample standard deviation around.
+def banded(
+    frame: pd.DataFrame, panel: str | None, line: str | None, values: Sequence[str]
+) -> pd.DataFrame:
+    """Median and quartiles over the runs at each epoch, of each panel, line and column of values.
 
-    Columns panel, line, epoch, n, mean, low, high; low and high are nan for one run. Values that
-    are missing or not finite don't count.
+    panel, line: columns of the frame, or None where each column of `values` is a panel or a line.
+    Columns panel, line, epoch, n, middle, low, high. Values that are missing or not finite don't
+    count. Quartiles, for mean ± deviation leaves the range of an accuracy where one seed collapses.
     """
-    # After a division there may be infinities, which a mean would spread.
-    good = frame[np.isfinite(frame[value].to_numpy(np.float64, na_value=np.nan))]
-    grouped = good.groupby([panel, line, "epoch"], sort=False, observed=True)[value]
-    result: pd.DataFrame = grouped.agg(["count", "mean", "std"]).reset_index()
-    result = result.rename(columns={panel: "panel", line: "line", "count": "n"})
-    return result.assign(low=result["mean"] - result["std"], high=result["mean"] + result["std"])
+    keys = [key for key in (panel, line) if key is not None]
+    numbers = frame[list(values)].astype(np.float64)
+    numbers = numbers.where(np.isfinite(numbers)).join(frame[[*keys, "epoch"]])
+    grouped = numbers.groupby([*keys, "epoch"], sort=False, observed=True)[list(values)]
+    quartiles = grouped.quantile(np.array([0.25, 0.5, 0.75])).unstack()
+    counts = grouped.count()
+    parts = []
+    for value in values:
+        # In the order of first appearance: unstacking has sorted the names.
+        part = quartiles[value].reindex(counts.index).set_axis(["low", "middle", "high"], axis=1)
+        part = part.assign(n=counts[value])[counts[value] > 0].reset_index()
+        part = part.rename(columns={panel: "panel", line: "line"})
+        missing = {"panel": value} if panel is None else {"line": value} if line is None else {}
+        parts.append(part.assign(**missing))
+    result: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return result
 
 
 def _log(block: Block) -> bool:
     if block.log is not None:
         return block.log
-    values = block.frame["mean"].to_numpy()
+    values = block.frame["middle"].to_numpy()
     return bool(values.min() > 0 and values.max() / values.min() > 30)
 
 
-def _line(axes: Axes, part: pd.DataFrame, place: int) -> None:
+def _line(axes: Axes, part: pd.DataFrame, place: int, alpha: float) -> None:
     part = part.sort_values("epoch")
     epoch = part["epoch"].to_numpy(np.float64)
     look = line_style(place)
-    if part["low"].notna().any():
+    if (part["n"] > 1).any():
         low, high = part["low"].to_numpy(), part["high"].to_numpy()
-        axes.fill_between(epoch, low, high, color=look["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(epoch, low, high, color=look["color"], alpha=alpha, linewidth=0)
     every = max(1, math.ceil(len(epoch) / 8))
     # Lines that lie on one another would hide each other's markers at the same epochs.
     first = place % every if len(epoch) > every else 0
     axes.plot(
         epoch,
-        part["mean"].to_numpy(),
+        part["middle"].to_numpy(),
         linewidth=1.9,
         markersize=4.5,
         markevery=(first, every),
         label=str(part["line"].iloc[0]),
         **look,
     )
-
-
-def _limit_axis(axes: Axes, block: Block, part: pd.DataFrame) -> None:
-    """On a logarithm a band may reach below 0: the axis then ends near the lowest line."""
-    if _log(block):
-        axes.set_yscale("log")
-        frame = block.frame if block.share_y else part
-        lowest = frame["mean"].min()
-        low = frame["low"].where(frame["low"] > lowest / 10).min()
-        axes.set_ylim(bottom=np.nanmin([low, lowest]) * 0.8)
 
 
 def _draw_panel(axes: Axes, block: Block, name: str, lines: Sequence[str], split: bool) -> None:
@@ -93,12 +96,13 @@ def _draw_panel(axes: Axes, block: Block, name: str, lines: Sequence[str], split
     for number, line in enumerate(lines):
         found = part[part[other] == line]
         if len(found):
-            _line(axes, found.assign(line=line), number)
+            _line(axes, found.assign(line=line), number, 0.18 if len(lines) <= 3 else 0.1)
     for owner, value in block.limits.items():
         if split or owner == name:
             axes.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
     dress(axes, name)
-    _limit_axis(axes, block, part)
+    if _log(block):
+        axes.set_yscale("log")
     whole_ticks(axes)
 
 
@@ -111,7 +115,7 @@ def draw_lines(
     split = len(lines) > PER_PANEL >= len(panels)
     if split:
         lines, panels = panels, lines
-    columns = min(columns, len(panels))
+    columns = min(_MANY if split else columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = [
         Line2D([], [], linewidth=1.9, markersize=4.5, label=name, **line_style(place))
@@ -119,18 +123,18 @@ def draw_lines(
     ]
     if level:
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1.5)), label=level))
-    size = (3.5, 2.8) if columns < 4 else (2.7, 2.3)
+    size = (3.5, 2.8) if columns < 4 else (2.7, 2.3) if columns < 6 else (2.15, 2.1)
     figure, axes = page((rows * len(blocks), columns), title, caption, handles, size)
     for number, block in enumerate(blocks):
         grid = [one for row in axes[number * rows : (number + 1) * rows] for one in row]
         for place, (name, one) in enumerate(zip(panels, grid, strict=False)):
+            if (block.share_y or split) and place:
+                one.sharey(grid[0])
             _draw_panel(one, block, name, lines, split)
             if place % columns == 0:
                 one.set_ylabel(block.ylabel)
             if place >= len(panels) - columns:
                 one.set_xlabel("epoch")
-            if (block.share_y or split) and place:
-                one.sharey(grid[0])
         for one in grid[len(panels) :]:
             one.set_axis_off()
     return figure

@@ -26,8 +26,14 @@ def _wrapped(text: str, width: float, points: float) -> list[str]:
 
 
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    return max(1, min(len(handles), int(width / (0.75 + longest * _LETTER * (LABEL_PT - 1)))))
+    """As many as fit: entries go down the columns, each as wide as its longest label."""
+    wide = [0.8 + len(str(one.get_label())) * _LETTER * (LABEL_PT - 1) for one in handles]
+    for columns in range(len(wide), 1, -1):
+        deep = math.ceil(len(wide) / columns)
+        # The first columns are the deeper ones.
+        if sum(max(wide[at : at + deep]) for at in range(0, len(wide), deep)) < width:
+            return math.ceil(len(wide) / deep)
+    return 1
 
 
 def page(
@@ -89,4 +95,4 @@ def dress(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> No
 
 def whole_ticks(axes: Axes) -> None:
     """Ticks of the x axis at whole epochs."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))

@@ -19,12 +19,14 @@ def look_up(frame: pd.DataFrame, benchmark: BenchmarkTable, split: str) -> pd.Se
 
     nan where there is no genotype. Each cell is looked up once, however many rows have it.
     """
-    result = pd.Series(np.nan, index=frame.index)
-    for name, rows in frame.groupby("data", sort=False).groups.items():
-        codes, cells = pd.factorize(frame.loc[rows, "genotype"])
+    codes, cells = pd.factorize(frame["genotype"])
+    places, names = pd.factorize(frame["data"])
+    result = np.full(len(frame), np.nan)
+    for place, name in enumerate(names):
         values = benchmark.lookup(list(cells), str(name), split)
-        result.loc[rows] = np.append(values, np.nan)[codes]  # code -1: no genotype
-    return result
+        here = places == place
+        result[here] = np.append(values, np.nan)[codes[here]]  # code -1: no genotype
+    return pd.Series(result, index=frame.index)
 
 
 @styled
@@ -34,11 +36,11 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, benchmark, multi_trial=False, space="nb201")
     frame = chosen.epochs(data, ["genotype"])
     frame["accuracy"] = look_up(frame, benchmark, "test")
-    places = dict(zip(frame["panel"], frame["data"], strict=True))
+    places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))
     limits = {panel: benchmark.best(name, "test") for panel, name in places.items()}
     block = Block(
-        "test accuracy of the derived cell, %",
-        banded(frame, "panel", "series", "accuracy"),
+        "test accuracy, %",
+        banded(frame, "panel", "series", ["accuracy"]),
         limits,
     )
     return draw_lines(
@@ -52,11 +54,13 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 def _supernet_trajectory(data: Collected) -> Figure:
     chosen = select(data, multi_trial=False)
-    frame = banded(chosen.epochs(data, ["val_mean_acc_pct"]), "panel", "series", "val_mean_acc_pct")
+    frame = banded(
+        chosen.epochs(data, ["val_mean_acc_pct"]), "panel", "series", ["val_mean_acc_pct"]
+    )
     if frame.empty:
         raise Missing("no epoch reports a validation accuracy: give a table with --benchmark")
     return draw_lines(
-        [Block("validation accuracy of the supernet, %", frame)],
+        [Block("validation accuracy, %", frame)],
         "Validation accuracy of the supernet during the search",
         f"{BAND} Of the shared weights at the mean of the learnt architecture, NOT of the derived "
         f"cell trained from scratch: --benchmark TABLE shows that. {chosen.facts}",
@@ -66,11 +70,11 @@ def _supernet_trajectory(data: Collected) -> Figure:
 @styled
 def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, multi_trial=False)
-    frame = banded(chosen.epochs(data, ["skip_count"]), "panel", "series", "skip_count")
+    frame = banded(chosen.epochs(data, ["skip_count"]), "panel", "series", ["skip_count"])
     if frame.empty:
         raise Missing("no epoch has a derived cell: search for more epochs")
     return draw_lines(
-        [Block("skip connections in the cell", frame, share_y=True)],
+        [Block("skip connections", frame, share_y=True)],
         "Skip connections of the derived cell during the search",
         f"{BAND} A cell of skip connections alone is a collapsed search. {chosen.facts}",
     )
@@ -79,8 +83,8 @@ def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 @styled
 def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     measures = {
-        "hessian_max_eigenvalue": "largest eigenvalue",
-        "hessian_trace": "trace",
+        "hessian_max_eigenvalue": "largest eigenvalue, nats",
+        "hessian_trace": "trace, nats",
     }
     chosen = select(data, multi_trial=False)
     frame = chosen.epochs(data, list(measures))
@@ -89,13 +93,13 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     blocks = [
         Block(label, found, log=None)
         for name, label in measures.items()
-        if len(found := banded(frame, "panel", "series", name))
+        if len(found := banded(frame, "panel", "series", [name]))
     ]
     return draw_lines(
         blocks,
-        "Curvature of the validation loss in the architecture",
-        f"{BAND} Hessian of the validation loss (nats) with respect to the architecture parameter, "
-        f"at the mean of the learnt distribution, on a fixed batch. {chosen.facts}",
+        "Hessian of the validation loss in the architecture parameter",
+        f"{BAND} Second derivatives of the supernet's loss in the architecture parameter, at the "
+        f"mean of the learnt distribution, on a fixed validation batch. {chosen.facts}",
     )
 
 

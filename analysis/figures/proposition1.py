@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,11 +15,12 @@ from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import dress, page, whole_ticks
 from analysis.figures.select import pairs, select
-from analysis.style import GREY, line_style, styled
+from analysis.style import GREY, INK, line_style, styled
 
 _LEFT, _SE = "proposition1_sampled", "proposition1_sampled_se"
 _RIGHT, _MEAN = "proposition1_laplace", "proposition1_at_mean"
 _MOST = 4
+_DIFFERENCE: dict[str, Any] = {"color": INK, "linestyle": "-", "marker": "X"}
 
 
 def sides(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +49,7 @@ def _panels(above: Axes, below: Axes, part: pd.DataFrame) -> None:
     above.plot(epoch, part[_MEAN], linewidth=1.5, markersize=4, label="at mean", **line_style(2))
     below.errorbar(
         epoch, part["difference"], yerr=2 * part[_SE], capsize=3, linewidth=1.9, markersize=5,
-        label="difference", **line_style(6),
+        label="difference", **_DIFFERENCE,
     )  # fmt: skip
     below.axhline(0, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)))
     for axes in (above, below):
@@ -67,7 +70,7 @@ def _proposition1(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
                **line_style(0)),
         Line2D([], [], label="right side: L(µ) + ½ tr(ΣH)", **line_style(1)),
         Line2D([], [], label="its first term L(µ)", **line_style(2)),
-        Line2D([], [], label="left minus right, ± 2 standard errors", **line_style(6)),
+        Line2D([], [], label="left minus right, ± 2 standard errors", **_DIFFERENCE),
     ]  # fmt: skip
     cut = f" The first {_MOST} of {len(shown)}." if len(shown) > _MOST else ""
     figure, axes = page(

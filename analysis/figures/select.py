@@ -139,7 +139,12 @@ def _facts(runs: pd.DataFrame, data: Collected, left_out: Sequence[str]) -> str:
     low, high = int(counts.min()), int(counts.max())
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
     plural = "seed" if high == 1 else "seeds"
-    protocols = " and ".join(dict.fromkeys(runs["protocol"]))
+    protocols = " and ".join(
+        f"transfer (searched on {', '.join(dict.fromkeys(group['dataset']))})"
+        if name == "transfer"
+        else str(name)
+        for name, group in runs.groupby("protocol", sort=False)
+    )
     undone = int((data.runs["status"] != "done").sum())
     text = f"{n} {plural} a method and data set. Protocol: {protocols}."
     if undone:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +20,7 @@ from analysis.style import INK, PALETTE, styled
 from drnas_ray.spaces import SPACES
 
 POINTS = 600
+_WIDTH = 32  # letters of a panel's title
 SYMMETRIC = (0.2, 1.0, 10.0)
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 _ABOUT = ("sparse: one share takes all", "uniform on the simplex", "dense: near equal shares")
@@ -48,8 +51,9 @@ def learnt_edge(data: Collected) -> tuple[str, list[str], NDArray[np.float64]] |
         top = np.argsort(-beta[edge], kind="stable")[:3]
         if (beta[edge, top] <= 0).any():
             return None
-        title = f"learnt: {edge_names(space)[edge]} of {run['series']}\n"
-        title += f"{run['panel']}, seed {run['seed']}, epoch {last['epoch'].iloc[0]}"
+        title = f"learnt: {edge_names(space)[edge]} of {run['series']} on {run['panel']}, "
+        title += f"seed {run['seed']}, epoch {last['epoch'].iloc[0]}"
+        title = textwrap.fill(title, _WIDTH)
         return title, [space.ops[op] for op in top], beta[edge, top]
     return None
 

@@ -50,7 +50,10 @@ def _one_by_one(part: pd.Series, shape: tuple[int, int, int]) -> tuple[NDArray[n
     found = []
     for place, value in enumerate(part):
         try:
-            nested = [[[float(x) for x in ops] for ops in edges] for edges in value]
+            nested = [
+                [[np.nan if x is None else float(x) for x in ops] for ops in edges]
+                for edges in value
+            ]
             array = np.array(nested, dtype=np.float64)
         except (TypeError, ValueError):
             continue

@@ -67,7 +67,8 @@ def _epoch(ident, method, goal, epoch, epochs, every, rng):
     genotype = SPACE.discretise(strengths)
     row = {
         "run_id": ident, "epoch": epoch, "status": "running", "genotype": genotype,
-        "strengths": strengths.tolist(), "val_mean_acc_pct": 50 + 40 * epoch / epochs + rng.normal(),
+        "strengths": strengths.tolist(),
+        "val_mean_acc_pct": 50 + 40 * epoch / epochs + rng.normal(),
         "skip_count": SPACE.op_count(genotype, "skip_connect"),
     }  # fmt: skip
     if every and epoch % every == 0:
