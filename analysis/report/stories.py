@@ -55,11 +55,12 @@ def _benchmark_facts(row: pd.Series[Any], table: BenchmarkTable | None) -> list[
     facts = []
     for target in targets:
         if target in table.datasets:
-            valid, test = (
-                number(table.lookup([row["genotype"]], target, split)[0]).text
-                for split in ("valid", "test")
-            )
-            facts.append((f"{table.label}: {target}", f"{valid} % validation, {test} % test"))
+            known = [
+                number(table.lookup([row["genotype"]], target, split)[0], 2, f" % {word}")
+                for split, word in (("valid", "validation"), ("test", "test"))
+            ]
+            text = ", ".join(figure.text for figure in known if not figure.missing)
+            facts.append((f"{table.label}: {target}", text))
     return facts
 
 

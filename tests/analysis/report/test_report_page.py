@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pandas as pd
@@ -160,6 +161,17 @@ def test_the_papers_table_stands_beside_runs_of_its_data_sets(fake, made_up_tabl
     groups = page.one("section", id="results").all("th", scope="colgroup")
     spans = [(group.text, int(group.attrs["colspan"] or 0)) for group in groups]
     assert spans == [(heading, span) for heading, span in want.groups if heading]
+
+
+def test_cells_trained_here_are_not_put_beside_the_papers(fake, made_up_table):
+    fake.complete("c0", dataset="cifar10")
+    ours = replace(BenchmarkTable.open(made_up_table), epochs=12, cells=7)
+    page = parse(render(load([fake.write()]), ours))
+    _, rows = table(page, "NAS-Bench-201, ours beside the paper's")
+    (drnas,) = [row for row in rows if row[0] == "DrNAS"]
+    assert f"{9930 / 200:.2f} (1)" not in drnas
+    _, rows = table(page, f"Methods: accuracy in % of the derived cells in {ours.label}")
+    assert f"{9930 / 200:.2f} (1)" in rows[0]
 
 
 def test_statistics_and_pairs(collected):
