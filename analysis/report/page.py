@@ -81,13 +81,9 @@ def _tiles(frame: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
         ("Data sets", f"{frame['dataset'].nunique():,}", provenance.several(frame["dataset"], 2)),
         ("Protocol", provenance.several(frame["protocol"]), ""),
         ("Searching", duration(search), "summed over runs"),
-        ("Retraining", duration(retrain), "summed over retrainings"),
+        ("Retraining", duration(retrain) if retrain else "none", "summed over retrainings"),
         ("Searched on", provenance.several(frame["device"], 2), ""),
-        (
-            "Commit",
-            provenance.several([c if pd.isna(c) else str(c)[:12] for c in frame["git_commit"]], 2),
-            "",
-        ),
+        ("Commit", provenance.several(provenance.short_commits(frame), 2), ""),
     )
 
 

@@ -42,6 +42,11 @@ def several(values: Iterable[object], most: int = _MOST_VALUES) -> str:
     return (", ".join(known[:most]) + more) or NONE
 
 
+def short_commits(runs: pd.DataFrame) -> list[object]:
+    """The first digits of every run's commit, enough to find it by."""
+    return [commit if absent(commit) else str(commit)[:12] for commit in runs["git_commit"]]
+
+
 def once(runs: pd.DataFrame) -> pd.DataFrame:
     """Each retraining once: runs that found one cell share it."""
     return runs.dropna(subset=["retrain_id"]).drop_duplicates(["sweep", "retrain_id"])
@@ -55,17 +60,10 @@ def _one_sweep(folder: str, runs: pd.DataFrame) -> list[Entry]:
         number(len(runs), 0),
         number(int((runs["status"] == "done").sum()), 0),
         span(runs["search_s"].sum() + once(runs)["retrain_s"].sum()),
-        *(
-            words(several(runs[name]))
-            for name in (
-                "device",
-                "drnas_ray_version",
-                "git_commit",
-                "python_version",
-                "torch_version",
-                "ray_version",
-            )
-        ),
+        words(several(runs["device"])),
+        words(several(runs["drnas_ray_version"])),
+        words(several(short_commits(runs))),
+        *(words(several(runs[f"{name}_version"])) for name in ("python", "torch", "ray")),
         Entry(NONE, missing=True)
         if ended.empty
         else Entry(moment(ended.max()), order=float(ended.max())),

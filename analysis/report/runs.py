@@ -86,7 +86,9 @@ def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> Grid:
     rows = [_listed(runs.iloc[place], links.get(place)) for place in order[:MOST_ROWS]]
     headings = ["Method", "Data set", "Seed", "Status", "Epochs", "Validation acc. %"]
     headings += ["Test acc. % (retrained)", "Cell", "Skips", "Search time", "Device"]
-    got = grid("Every run", headings, rows)
+    words_in = ("Method", "Data set", "Status", "Device")
+    numeric = [heading not in words_in for heading in headings]
+    got = grid("Every run", headings, rows, numeric=numeric)
     return replace(got, left_out=len(order) - len(got.rows))
 
 
