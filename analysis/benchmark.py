@@ -80,9 +80,9 @@ class BenchmarkTable:
 
         nan where the table has none. Raises UserError for another name.
         """
-        if self.table is None:
+        if self.table is None or dataset not in _PREFIX:
             return np.full(CELLS, np.nan)
-        values: NDArray[np.float64] = self.table.cost(np.arange(CELLS), dataset, what)
+        values: NDArray[np.float64] = self.table.cost(_ALL, dataset, what)
         return values
 
     def best(self, dataset: str, split: str) -> float:

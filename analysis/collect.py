@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -93,8 +93,7 @@ def _run_row(
         return run_row(results, sweep, entry, record)
     except UserError as err:  # damage in one run must not cost the other 9,999
         warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
-        rows = tuple(row | {"genotype": None} for row in record.rows)
-        bare = Record(rows, record.status, record.error, record.folder, record.damaged)
+        bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
         return run_row(results, sweep, entry, bare)
 
 

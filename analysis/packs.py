@@ -47,8 +47,9 @@ def _records(folder: Path, idents: list[str]) -> tuple[dict[str, Record], int]:
         else:
             rows[str(ident)] = row
     failed = failure(folder)
-    error = failed[1] if failed and not (failed[0] and last_date > failed[0]) else None
-    missing = Record((), "error" if error else "pending", error, folder)
+    over = failed is None or bool(failed.date and last_date > failed.date)
+    error = None if failed is None or over else failed.error
+    missing = Record((), "pending" if error is None else "error", error, folder)
     done = {ident: Record((row,), row["status"], None, folder) for ident, row in rows.items()}
     return {ident: done.get(ident, missing) for ident in idents}, damaged
 

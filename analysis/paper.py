@@ -130,8 +130,8 @@ def paper_table(
     use = benchmark if paper.space == "nb201" else None
     if use is not None and (use.epochs, use.cells) != (200, CELLS):
         raise UserError(
-            f"{use.label} is of cells trained here for {use.epochs} epochs: the paper's figures are "
-            "of NAS-Bench-201's own 200-epoch trainings, compare with `drnas table DIR` instead"
+            f"{use.label} is of cells trained here for {use.epochs} epochs: the paper's figures "
+            "are of NAS-Bench-201's own 200-epoch trainings, use `drnas table DIR` instead"
         )
     groups = {} if kept.empty else grouped(joined(kept, use), use)
     frame = summarised(groups, use) if groups else None

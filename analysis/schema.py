@@ -45,6 +45,7 @@ RUNS = _schema(
         "variant": _TEXT,  # JSON, keys sorted
         "config": _TEXT,  # JSON, keys sorted
         "status": _TEXT,  # done, diverged, error, running, pending
+        "restarts": _INT,  # after a failure, or by a resume
         "epochs_done": _INT,
         "epochs_total": _INT,
         "genotype": _TEXT,
@@ -106,6 +107,7 @@ EPOCHS = _schema(
         "landscape_offsets": SEQUENCE,  # along each of two directions; the grids are square
         "landscape_loss": GRID,
         "landscape_acc_pct": GRID,
+        "answer_epoch": _INT,  # of an early stop: the epoch whose cell is the answer
         "queries": _INT,
         "simulated_s": _REAL,
         "wall_s": _REAL,
@@ -113,10 +115,12 @@ EPOCHS = _schema(
         "arch_step_s": _REAL,
         "weight_step_s": _REAL,
         "val_s": _REAL,
+        "diagnostics_s": _REAL,  # not part of wall_s
         "gpu_peak_mib": _REAL,
         "device": _TEXT,
         "threads": _INT,
         "host": _TEXT,
+        "restarts": _INT,  # before this epoch
         "reported_unix_s": _REAL,
     }
 )
@@ -154,8 +158,10 @@ ADDED: Mapping[str, Mapping[int, Sequence[str]]] = {
             name
             for name in EPOCHS.names
             if name.startswith(("hessian_", "proposition1_", "landscape_"))
+            or name in ("answer_epoch", "diagnostics_s", "restarts")
         ]
-    }
+    },
+    "runs": {2: ["restarts"]},
 }
 """File and schema version, to the columns that came with it: null where a file is older."""
 

@@ -52,7 +52,15 @@ class JobTrial(tune.Trainable, ABC):
 
         A trial restored after its last epoch, killed before Tune noted the end, says it again.
         """
-        return {**self.job.step(), "done": self.job.ended}
+        try:
+            record = self.job.step()
+        except torch.OutOfMemoryError as error:
+            # What Tune keeps of a failure ends with this line, and people see no more of it.
+            raise RuntimeError(
+                f"out of GPU memory ({str(error).splitlines()[0]}): give a trial a larger share of "
+                "its GPU (resources.gpu), a smaller batch_size, or a smaller supernet"
+            ) from error
+        return {**record, "done": self.job.ended}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The whole job in one file, and its records again as text for readers without torch."""

@@ -17,7 +17,7 @@ from analysis.draw import cell_groups, overview
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import LABEL_PT, dress, page
 from analysis.figures.progress import look_up
-from analysis.figures.select import Selection, select, table_fact
+from analysis.figures.select import Selection, need_tests, select, table_fact
 from analysis.style import GREY, INK, MARKERS, PALETTE, styled
 from drnas_ray.spaces import SPACES
 
@@ -151,6 +151,7 @@ def _pareto(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         raise Missing("costs and accuracies of cells come from a table: give --benchmark TABLE")
     chosen = select(data, benchmark, space="nb201")
+    need_tests(benchmark, chosen)
     runs = chosen.runs
     places = dict(zip(runs["panel"], runs["data"], strict=True))
     every = {

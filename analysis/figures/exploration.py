@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +15,7 @@ from analysis.benchmark import BenchmarkTable
 from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import dress, page, whole_ticks
-from analysis.figures.select import DIRICHLET, Selection, only, select, table_fact
+from analysis.figures.select import DIRICHLET, Selection, need_tests, only, select, table_fact
 from analysis.figures.strengths import draw_choices, generator, nb201_index, strength_chunks
 from analysis.style import GREY, PALETTE, styled
 from drnas_ray.spaces.nb201 import NB201
@@ -48,7 +50,8 @@ def spread(
             mean = nb201_index(beta.argmax(-1))
             for panel, data_set in dict(zip(part["panel"], part["data"], strict=True)).items():
                 accuracy = benchmark.columns[data_set, split]
-                with np.errstate(all="ignore"):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # none of 100 has a figure
                     five = np.nanquantile(accuracy[drawn], [0, 0.25, 0.5, 0.75, 1], axis=0)
                 frame = pd.DataFrame(dict(zip(SPREAD, five, strict=True)))
                 frame["mean_cell"] = accuracy[mean]
@@ -110,6 +113,7 @@ def _exploration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         raise Missing("accuracies of the drawn cells come from a table: give --benchmark TABLE")
     chosen = select(data, benchmark, methods=DIRICHLET, space="nb201")
+    need_tests(benchmark, chosen)
     chosen, cut = few(chosen, data)
     frame = spread(data, chosen, benchmark)
     places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))

@@ -10,7 +10,7 @@ from analysis.benchmark import BenchmarkTable
 from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.lines import BAND, Block, banded, draw_lines
-from analysis.figures.select import select, table_fact
+from analysis.figures.select import need_tests, select, table_fact
 from analysis.style import styled
 
 
@@ -34,10 +34,13 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         return _supernet_trajectory(data)
     chosen = select(data, benchmark, multi_trial=False, space="nb201")
+    need_tests(benchmark, chosen)
     frame = chosen.epochs(data, ["genotype"])
     frame["accuracy"] = look_up(frame, benchmark, "test")
     places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))
     limits = {panel: benchmark.best(name, "test") for panel, name in places.items()}
+    if frame["accuracy"].isna().all():
+        raise Missing(f"{benchmark.label} has none of the derived cells")
     block = Block(
         "test accuracy, %",
         banded(frame, "panel", "series", ["accuracy"]),

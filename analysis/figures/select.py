@@ -154,4 +154,11 @@ def _facts(runs: pd.DataFrame, data: Collected, left_out: Sequence[str]) -> str:
 
 def table_fact(benchmark: BenchmarkTable) -> str:
     """Where accuracies come from."""
-    return f"Table: {benchmark.label}, 200-epoch entries, means over its own seeds."
+    return f"Table: {benchmark.label}, {benchmark.epochs}-epoch entries, means over its own seeds."
+
+
+def need_tests(benchmark: BenchmarkTable, selection: Selection) -> None:
+    """Raise Missing where the table has a test accuracy on none of the runs' data sets."""
+    names = dict.fromkeys(selection.runs["data"])
+    if not any(np.isfinite(benchmark.columns[name, "test"]).any() for name in names):
+        raise Missing(f"{benchmark.label} has no test accuracies on {', '.join(names)}")

@@ -106,7 +106,7 @@ def _known_here(table: Any) -> None:
     """Known cells in a table of cells trained here: no published figure compares with those."""
     from drnas_ray.bench import report
 
-    for name, (index, _) in report.PUBLISHED.items():
+    for name, index in report.KNOWN.items():
         figure = table.valid(index, table.facts["dataset"], int(table.facts["epochs"]))
         known = "not trained" if math.isnan(figure) else f"{figure:.2f} % validation accuracy"
         out.print(f"{name} (cell {index}): {known}", highlight=False)

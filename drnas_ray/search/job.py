@@ -77,12 +77,14 @@ def open_table(config: QueryConfig) -> TableBenchmark | None:
 class RecordedJob:
     """A job that keeps its records, so that a checkpoint alone holds all that was found.
 
-    facts: added to every record (ids, device, threads).
+    facts: added to every record (ids, device, threads). A record also says how often the job had
+    been restarted by then from a checkpoint.
     """
 
     def __init__(self, config: Settings, job: Job, facts: dict[str, Any]) -> None:
         self.config, self.job, self.facts = config, job, facts
         self.records: list[dict[str, Any]] = []
+        self.restarts = 0
 
     @property
     def ended(self) -> bool:
@@ -93,8 +95,8 @@ class RecordedJob:
         """One epoch; its record. A job that ended says its last record again."""
         if not self.ended:
             # Tune's own time stamp is of the report, which a resumed trial may repeat.
-            record = {**self.job.step(), **self.facts, "reported_unix_s": time.time()}
-            self.records.append(record)
+            known = {**self.facts, "restarts": self.restarts, "reported_unix_s": time.time()}
+            self.records.append({**self.job.step(), **known})
         return self.records[-1]
 
     def save(self, path: Path) -> None:
@@ -106,6 +108,7 @@ class RecordedJob:
         state = checkpoint.load(path, self.config.canonical_json())
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
+        self.restarts = 1 + (self.records[-1]["restarts"] if self.records else 0)
 
 
 def begin(

@@ -40,6 +40,7 @@ class PackedJob:
     ) -> None:
         self.runs, self.make, self.facts = dict(runs), make, dict(facts)
         self.records: list[dict[str, Any]] = []
+        self.restarts = 0
 
     @property
     def ended(self) -> bool:
@@ -52,8 +53,8 @@ class PackedJob:
         for ident in list(self.runs)[before:]:
             record = self.make(self.runs[ident]).step()
             assert record["status"] != "running"  # else a kill would lose more than one step
-            ids = {"run_id": ident, **self.facts, "reported_unix_s": time.time()}
-            self.records.append({**record, **ids})
+            known = {"run_id": ident, "restarts": self.restarts, "reported_unix_s": time.time()}
+            self.records.append({**record, **self.facts, **known})
             if time.perf_counter() - begun >= STEP_S:
                 break
         took = time.perf_counter() - begun
@@ -71,6 +72,7 @@ class PackedJob:
     def load(self, path: Path) -> None:
         """Go on where `save` was called. Raises UserError for a damaged file or another pack's."""
         self.records = json.loads(checkpoint.load(path, self._names())["records"])
+        self.restarts = 1 + (self.records[-1]["restarts"] if self.records else 0)
 
     def _names(self) -> str:
         return json.dumps(list(self.runs))

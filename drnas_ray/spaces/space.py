@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -45,6 +46,17 @@ class Space(ABC):
     @abstractmethod
     def canonical(self, genotype: str) -> str:
         """One fixed genotype for each class of cells that the space counts as isomorphic."""
+
+    @abstractmethod
+    def choices(self, genotype: str) -> NDArray[np.int64]:
+        """(T, E): the index into `ops` of each edge's operation, -1 where the edge is left out."""
+
+    def every(self) -> tuple[Sequence[str], NDArray[np.int64]] | None:
+        """All genotypes and their choices (n, T, E), the earlier operations first.
+
+        None where there are too many to list.
+        """
+        return None
 
     @abstractmethod
     def random(self, rng: np.random.Generator) -> str:

@@ -18,6 +18,7 @@ from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.track import check_tracking
 from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
 
 RUNS_A_PACK = 100
@@ -71,7 +72,10 @@ def run_sweep(
     runs = checked_plan(sweep)
     check_folder(out, sweep, runs, resume=resume)
     prepare_runs(runs, data_root, retrained=sweep.retrain is not None)
-    how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
+    check_tracking(sweep.track)
+    how = HowToRun(
+        sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root, sweep.track
+    )
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)

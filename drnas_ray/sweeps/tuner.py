@@ -18,7 +18,8 @@ from ray import tune
 from drnas_ray.errors import UserError
 from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
-from drnas_ray.sweeps.spec import Resources
+from drnas_ray.sweeps.spec import Resources, Tracking
+from drnas_ray.sweeps.track import trackers
 
 # A trial goes on from its newest checkpoint that can be read; the other is there for when the
 # newest was cut off in writing.
@@ -106,6 +107,7 @@ class HowToRun:
     max_concurrent: int | None
     max_failures: int
     data_root: Path | None
+    track: Tracking
 
 
 def run_jobs(
@@ -175,7 +177,8 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             callbacks=[
-                LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs})
+                LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs}),
+                *trackers(how.track, folder.parent.name, folder.name),
             ],
             failure_config=tune.FailureConfig(max_failures=how.max_failures),
             checkpoint_config=tune.CheckpointConfig(

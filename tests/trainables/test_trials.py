@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
 
 from drnas_ray.config import merged
@@ -40,7 +41,7 @@ TIMES = {
     "wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "date", "timestamp",
     "reported_unix_s",
     "time_this_iter_s", "time_total_s", "time_since_restore", "iterations_since_restore",
-    "trial_id", "training_iteration",
+    "trial_id", "training_iteration", "restarts",
 }  # fmt: skip
 
 
@@ -98,6 +99,27 @@ def test_a_pack_of_short_runs_is_one_trial(tmp_path: Path) -> None:
     fresh = PackTrial({"job": job, "threads": 1, "data_root": None})
     fresh.load_checkpoint(str(tmp_path))
     assert finish(fresh)[0]["records"] == packed.job.records  # says again, runs nothing
+
+
+def test_restarts_are_counted(tmp_path: Path) -> None:
+    begun = trial(merged(BASE, {"epochs": 3}))
+    for restarts in range(3):
+        assert begun.train()["restarts"] == restarts
+        begun.save_checkpoint(str(tmp_path))
+        begun = trial(merged(BASE, {"epochs": 3}))
+        begun.load_checkpoint(str(tmp_path))
+    assert [record["restarts"] for record in begun.job.records] == [0, 1, 2]
+
+
+def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = trial(BASE)
+
+    def step() -> dict[str, Any]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+
+    monkeypatch.setattr(begun.job.job, "step", step)
+    with pytest.raises(RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*gpu\)"):
+        begun.train()
 
 
 @pytest.mark.parametrize("cut", [1, 2])
