@@ -73,7 +73,7 @@ class JobTrial(tune.Trainable, ABC):
         """
         known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         problem: Exception = UserError(f"no checkpoint is left beside {known.path}")
-        for newest in _newest_first(known):
+        for newest in newest_first(known):
             try:
                 super().restore(newest)
             except (OSError, ValueError) as error:  # a UserError is a ValueError
@@ -94,7 +94,7 @@ class JobTrial(tune.Trainable, ABC):
         return True
 
 
-def _newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
+def newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
     """The checkpoints of the trial that `known` belongs to, by the number of epochs in them.
 
     Not by their names: a trial restored from a later one than Tune knew numbers them anew.

@@ -95,15 +95,22 @@ class RecordedJob:
             self.records.append(record)
         return self.records[-1]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The whole job and its records."""
+        return {**self.job.state_dict(), "records": json.dumps(self.records)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.job.load_state_dict(state)
+        self.records = json.loads(state["records"])
+
     def save(self, path: Path) -> None:
         """The whole job and its records in one file, complete or absent."""
-        checkpoint.save({**self.job.state_dict(), "records": json.dumps(self.records)}, path)
+        checkpoint.save(self.state_dict(), path)
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
-        state = checkpoint.load(path, self.config.canonical_json())
-        self.job.load_state_dict(state)
-        self.records = json.loads(state["records"])
+        self.load_state_dict(checkpoint.load(path, self.config.canonical_json()))
 
 
 def begin(

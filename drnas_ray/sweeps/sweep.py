@@ -15,16 +15,19 @@ from drnas_ray.search.job import open_table
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.points import plan_tuning
 from drnas_ray.sweeps.spec import SweepConfig
 from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
+from drnas_ray.sweeps.tuning import run_tuning
 
 
 @dataclass(frozen=True)
 class Trainables:
-    """The two kinds of trial, handed in by the command line: sweeps import none."""
+    """The kinds of trial, handed in by the command line: sweeps import none."""
 
     search: type[tune.Trainable]
     retrain: type[tune.Trainable]
+    point: type[tune.Trainable]
 
 
 def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
@@ -62,10 +65,16 @@ def run_sweep(
 
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
+    how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
+    if sweep.search is not None:
+        tuning = plan_tuning(sweep)
+        check_folder(out, sweep, [], resume=resume)
+        prepare_runs(list(tuning.tried), data_root, retrained=False)
+        run_tuning(tuning, out, trainables.point, how, address=address)
+        return
     runs = checked_plan(sweep)
     check_folder(out, sweep, runs, resume=resume)
     prepare_runs(runs, data_root, retrained=sweep.retrain is not None)
-    how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)

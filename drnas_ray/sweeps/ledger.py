@@ -1,0 +1,126 @@
+"""points.jsonl: every point of a tuning and what came of it, a line each, written as it happens.
+
+The file is the whole state of a tuning: what was asked, what each epoch said, what ended how. A
+driver that was killed at any moment is followed by one that reads it and goes on.
+
+    {"point": 0, "values": {...}, "runs": [...]}       before the point's trial exists
+    {"point": 1, "values": {...}, "same_as": 0}        a point that was asked before: not run again
+    {"point": 0, "epoch": 1, "objective": 91.2}        after each epoch; null where not finite
+    {"point": 0, "status": "done"}                     done, stopped, diverged, error, invalid
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drnas_ray.errors import UserError
+
+LEDGER = "points.jsonl"
+ENDED = ("done", "stopped", "diverged", "invalid")
+"""What is not tried again; a point that ended in `error` is."""
+
+
+@dataclass
+class Point:
+    """One point: its values, its runs as in sweep.json, and what is known of it by now."""
+
+    number: int
+    values: dict[str, Any]
+    runs: list[dict[str, Any]]
+    same_as: int | None = None
+    curve: dict[int, float | None] = field(default_factory=dict)
+    """Epoch to objective, None where it was not finite."""
+    status: str | None = None
+    """None while it is not ended."""
+
+    @property
+    def objective(self) -> float | None:
+        """That of its last epoch."""
+        return self.curve[max(self.curve)] if self.curve else None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to do for it."""
+        return self.status in ENDED or self.same_as is not None
+
+
+class Ledger:
+    """The points of a tuning by number, from 0, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where the file is damaged anywhere but in a last line cut short."""
+        self.path = path
+        self.points: list[Point] = []
+        text = path.read_text() if path.exists() else ""
+        whole, _, cut = text.rpartition("\n")
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                raise UserError(f"line {number} of {path} is damaged ({error!r})") from error
+        if cut:
+            aside = path.with_name(f".{path.name}.{os.getpid()}")
+            aside.write_text(whole + "\n" if whole else "")
+            aside.replace(path)
+
+    def loss(self, point: Point, sign: float) -> float | None:
+        """What the searcher is told: None while unknown, and for what failed."""
+        point = point if point.same_as is None else self.points[point.same_as]
+        known = point.status in ("done", "stopped") and point.objective is not None
+        return sign * point.objective if known and point.objective is not None else None
+
+    def twin(self, values: Mapping[str, Any]) -> int | None:
+        """The number of the first point with these values."""
+        for point in self.points:
+            if point.values == values and point.same_as is None:
+                return point.number
+        return None
+
+    def add(
+        self,
+        values: Mapping[str, Any],
+        runs: Sequence[Mapping[str, Any]] = (),
+        same_as: int | None = None,
+    ) -> Point:
+        """A new point, on the disk before anything of it runs."""
+        entry: dict[str, Any] = {"point": len(self.points), "values": dict(values)}
+        entry |= {"runs": list(runs)} if same_as is None else {"same_as": same_as}
+        self._write(entry, sync=True)
+        return self.points[-1]
+
+    def report(self, number: int, epoch: int, objective: float) -> None:
+        """The objective after an epoch. Of an epoch done twice, the last counts."""
+        told = objective if math.isfinite(objective) else None
+        self._write({"point": number, "epoch": epoch, "objective": told}, sync=False)
+
+    def end(self, number: int, status: str, error: str | None = None) -> None:
+        """How it ended."""
+        why = {} if error is None else {"error": error}
+        self._write({"point": number, "status": status, **why}, sync=True)
+
+    def _write(self, entry: dict[str, Any], *, sync: bool) -> None:
+        self._take(entry)
+        with self.path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        number = entry["point"]
+        if "values" in entry:
+            if number != len(self.points):
+                raise ValueError(f"point {number} where {len(self.points)} is next")
+            self.points.append(
+                Point(number, entry["values"], entry.get("runs", []), entry.get("same_as"))
+            )
+        elif "epoch" in entry:
+            self.points[number].curve[entry["epoch"]] = entry["objective"]
+        else:
+            self.points[number].status = entry["status"]

@@ -1,0 +1,133 @@
+"""One point of a tuning as a Ray Tune trial: its runs under all seeds, and the mean of a figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from drnas_ray.config import Settings
+from drnas_ray.door import run_config
+from drnas_ray.errors import UserError
+from drnas_ray.search.device import pick_device
+from drnas_ray.search.job import begin
+from drnas_ray.search.point import LocalSeeds, PointJob, Seeds
+from trainables.trial import CHECKPOINT_FILE, JobTrial, newest_first
+
+Runs = list[dict[str, Any]]
+"""`run_id` and plain `settings` of each."""
+
+
+class PointTrial(JobTrial):
+    """The trial's config holds, beside `threads` and `data_root`, `metric`, `seeds_at_once` and
+    `resources` (of one run), and `job`: `runs`, and `earlier`, the folders in which drivers before
+    this one had the point.
+    """
+
+    id_key = "point"
+
+    @staticmethod
+    def parse(raw: dict[str, Any]) -> Settings:
+        """Settings of a run, with a supernet or without."""
+        return run_config(raw)
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Build all runs at epoch 0, or where an earlier driver left them."""
+        job = config["job"]
+        runs: Runs = job["runs"]
+        at_once = config["seeds_at_once"]
+        where = config["threads"], config["data_root"]
+        groups: list[Seeds]
+        if at_once == 1:
+            groups = [_local(runs, *where)]
+        else:
+            groups = [
+                RemoteSeeds(runs[first::at_once], config["resources"], *where)
+                for first in range(at_once)
+            ]
+        settings = json.dumps([run["settings"] for run in runs], sort_keys=True)
+        self.job: Any = PointJob(groups, config["metric"], settings)
+        self._go_on(job["earlier"])
+
+    def _go_on(self, folders: list[str]) -> None:
+        """Load the newest checkpoint that can be read of the newest folder that has one."""
+        for folder in reversed(folders):
+            known = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
+            for newest in newest_first(known):
+                try:
+                    self.job.load(Path(newest.path) / CHECKPOINT_FILE)
+                except (OSError, UserError):
+                    continue
+                return
+
+
+def _local(runs: Runs, threads: int, data_root: str | None) -> LocalSeeds:
+    # Ray does not hide GPUs from a trial that asked for none.
+    granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
+    device = pick_device() if granted else torch.device("cpu")
+    root = None if data_root is None else Path(data_root)
+    return LocalSeeds(
+        [
+            begin(
+                run_config(run["settings"]),
+                {"run_id": run["run_id"]},
+                threads=threads,
+                data_root=root,
+                device=device,
+            )
+            for run in runs
+        ]
+    )
+
+
+class RemoteSeeds:
+    """Runs in a process of their own, in a place of the trial's placement group."""
+
+    def __init__(
+        self, runs: Runs, resources: dict[str, float], threads: int, data_root: str | None
+    ) -> None:
+        process = ray.remote(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0))(_Process)
+        self.process = process.remote(runs, threads, data_root)
+
+    def step(self) -> list[dict[str, Any]]:
+        """One epoch of each; their records."""
+        records: list[dict[str, Any]] = ray.get(self.process.step.remote())
+        return records
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The state of each, tensors on the CPU."""
+        states: list[dict[str, Any]] = ray.get(self.process.state_dict.remote())
+        return states
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on where `state_dict` was taken."""
+        ray.get(self.process.load_state_dict.remote(states))
+
+
+class _Process:
+    def __init__(self, runs: Runs, threads: int, data_root: str | None) -> None:
+        self.seeds = _local(runs, threads, data_root)
+
+    def step(self) -> list[dict[str, Any]]:
+        return self.seeds.step()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return _on_cpu(self.seeds.state_dict())
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        self.seeds.load_state_dict(states)
+
+
+def _on_cpu(value: Any) -> Any:
+    """The trial's own process was given no GPU to unpack tensors of one."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(part) for part in value)
+    return value
