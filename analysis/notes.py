@@ -17,6 +17,7 @@ _PROTOCOLS = {
 }
 _LEFT_OUT = (
     ("diverged", "diverged"),
+    ("stopped", "stopped early by the tuning"),
     ("error", "failed"),
     ("running", "unfinished"),
     ("pending", "not begun"),

@@ -44,7 +44,12 @@ RUNS = _schema(
         "seed": _INT,
         "variant": _TEXT,  # JSON, keys sorted
         "config": _TEXT,  # JSON, keys sorted
-        "status": _TEXT,  # done, diverged, error, running, pending
+        # Of a tuning: the point's number, its objective by now (the mean over its seeds), and the
+        # `search` section of the sweep file as JSON.
+        "point": _INT,
+        "objective": _REAL,
+        "tuning": _TEXT,
+        "status": _TEXT,  # done, diverged, stopped (by a tuning), error, running, pending
         "epochs_done": _INT,
         "epochs_total": _INT,
         "genotype": _TEXT,

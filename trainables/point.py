@@ -56,7 +56,7 @@ class PointTrial(JobTrial):
     def _go_on(self, folders: list[str]) -> None:
         """Load the newest checkpoint that can be read of the newest folder that has one."""
         for folder in reversed(folders):
-            known = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
+            known: Any = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
             for newest in newest_first(known):
                 try:
                     self.job.load(Path(newest.path) / CHECKPOINT_FILE)
@@ -91,7 +91,7 @@ class RemoteSeeds:
         self, runs: Runs, resources: dict[str, float], threads: int, data_root: str | None
     ) -> None:
         process = ray.remote(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0))(_Process)
-        self.process = process.remote(runs, threads, data_root)
+        self.process: Any = process.remote(runs, threads, data_root)
 
     def step(self) -> list[dict[str, Any]]:
         """One epoch of each; their records."""
@@ -116,7 +116,7 @@ class _Process:
         return self.seeds.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
-        return _on_cpu(self.seeds.state_dict())
+        return [_on_cpu(state) for state in self.seeds.state_dict()]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         self.seeds.load_state_dict(states)

@@ -60,7 +60,10 @@ def sweep(
     ] = False,
     benchmark: Benchmark = None,
 ) -> None:
-    """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
+    """Search every method x data set x grid value x seed of a sweep file through Ray Tune.
+
+    With a `search:` section HyperOpt chooses settings in place of the grid.
+    """
     from drnas_ray.sweeps.spec import load_sweep
 
     planned = load_sweep(source, sets or (), seeds)
@@ -74,8 +77,13 @@ def sweep(
 
 
 def _list(planned: Any) -> None:
+    from drnas_ray.cli.tuning import list_plan
+    from drnas_ray.sweeps.points import plan_tuning
     from drnas_ray.sweeps.sweep import checked_plan
 
+    if planned.search is not None:
+        list_plan(plan_tuning(planned))
+        return
     runs = checked_plan(planned)
     for run in runs:
         varied = "".join(f" {key}={value}" for key, value in run.variant.items())
@@ -98,6 +106,7 @@ def _sweep(
 ) -> None:
     from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.point import PointTrial
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
 
@@ -105,12 +114,28 @@ def _sweep(
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, RetrainTrial),
+        Trainables(SearchTrial, RetrainTrial, PointTrial),
         data_root=data_root,
         address=address,
         resume=resume,
     )
-    _wrap_up(folder, known)
+    if planned.search is not None:
+        _wrap_up_tuning(folder)
+    else:
+        _wrap_up(folder, known)
+
+
+def _wrap_up_tuning(folder: Path) -> None:
+    """Export, print the best points, draw, and say where everything lies."""
+    from analysis.collect import collect, export
+    from drnas_ray.cli.tuning import show
+
+    exported = export(folder)
+    say(exported.warnings)
+    collected = collect(folder)
+    show(folder, collected)
+    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
+    _say_unfinished(collected.runs)
 
 
 def _wrap_up(folder: Path, known: Any) -> None:

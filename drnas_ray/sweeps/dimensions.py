@@ -94,61 +94,60 @@ def dimensions(space: Mapping[str, Mapping[str, Any]]) -> tuple[Dimension, ...]:
 
 
 def _dimension(key: str, given: Any) -> Dimension:
-    where = key
     if not isinstance(given, Mapping) or len(given) != 1:
-        raise UserError(f"{where}: {given!r} should be one of {{uniform: [low, high]}} and the like")
+        raise UserError(f"{key}: {given!r} should be one kind, such as {{uniform: [low, high]}}")
     ((kind, numbers),) = given.items()
     if kind not in KINDS:
         raise unknown_name(f"kind of dimension for {key}:", kind, KINDS)
     if not isinstance(numbers, list | tuple):
-        raise UserError(f"{where}: {kind}: {numbers!r} should be a list")
+        raise UserError(f"{key}: {kind}: {numbers!r} should be a list")
     if kind == "choice":
-        return _choice(where, key, list(numbers))
-    return _bounded(where, key, kind, list(numbers))
+        return _choice(key, list(numbers))
+    return _bounded(key, kind, list(numbers))
 
 
-def _choice(where: str, key: str, options: list[Any]) -> Dimension:
+def _choice(key: str, options: list[Any]) -> Dimension:
     if len(options) < 2:
-        raise UserError(f"{where}: choice {options} leaves nothing to choose: list two or more")
+        raise UserError(f"{key}: choice {options} leaves nothing to choose: list two or more")
     texts = [json.dumps(option, sort_keys=True) for option in options]
     if len(set(texts)) < len(texts):
-        raise UserError(f"{where}: choice {options} lists an option twice: list each once")
+        raise UserError(f"{key}: choice {options} lists an option twice: list each once")
     return Dimension(key, "choice", options=tuple(options))
 
 
-def _bounded(where: str, key: str, kind: str, numbers: list[Any]) -> Dimension:
+def _bounded(key: str, kind: str, numbers: list[Any]) -> Dimension:
     names = ("low", "high", "step")[: BOUNDS[kind]]
     if len(numbers) != len(names):
-        raise UserError(f"{where}: {kind} {numbers} should be [{', '.join(names)}]")
+        raise UserError(f"{key}: {kind} {numbers} should be [{', '.join(names)}]")
     for number in numbers:
         real = isinstance(number, int | float) and not isinstance(number, bool)
         if not real or not math.isfinite(number):
-            raise UserError(f"{where}: {kind} {numbers}: {number!r} is no finite number")
+            raise UserError(f"{key}: {kind} {numbers}: {number!r} is no finite number")
     low, high = numbers[:2]
     step = numbers[2] if kind.startswith("q") else None
     whole = kind == "randint" or (
         step is not None and all(isinstance(number, int) for number in numbers)
     )
     if kind == "randint" and not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"{where}: randint {numbers} needs whole numbers")
+        raise UserError(f"{key}: randint {numbers} needs whole numbers")
     top = high - 1 if kind == "randint" else high
     if low >= top:
         least = "low + 2 <= high" if kind == "randint" else "low < high"
-        raise UserError(f"{where}: {kind} {numbers}: low={low} and high={high} need {least}")
+        raise UserError(f"{key}: {kind} {numbers}: low={low} and high={high} need {least}")
     if "log" in kind and low <= 0:
-        raise UserError(f"{where}: {kind} {numbers}: low={low} has no logarithm, give one above 0")
+        raise UserError(f"{key}: {kind} {numbers}: low={low} has no logarithm, give one above 0")
     if step is not None:
-        _check_step(where, kind, numbers)
+        _check_step(key, kind, numbers)
     return Dimension(key, kind, low, high, step, whole=whole)
 
 
-def _check_step(where: str, kind: str, numbers: list[Any]) -> None:
+def _check_step(key: str, kind: str, numbers: list[Any]) -> None:
     low, high, step = numbers
     fits = 0 < step <= high - low and all(
         math.isclose(x / step, round(x / step), abs_tol=1e-9) for x in (low, high)
     )
     if not fits:
         raise UserError(
-            f"{where}: {kind} {numbers}: low and high should be multiples of step={step}, which "
+            f"{key}: {kind} {numbers}: low and high should be multiples of step={step}, which "
             "is above 0 and no more than high - low"
         )

@@ -3,7 +3,7 @@
 The file is the whole state of a tuning: what was asked, what each epoch said, what ended how. A
 driver that was killed at any moment is followed by one that reads it and goes on.
 
-    {"point": 0, "values": {...}, "runs": [...]}       before the point's trial exists
+    {"point": 0, "values": {...}, "runs": [...], "folder": "..."}   before the point's trial exists
     {"point": 1, "values": {...}, "same_as": 0}        a point that was asked before: not run again
     {"point": 0, "epoch": 1, "objective": 91.2}        after each epoch; null where not finite
     {"point": 0, "status": "done"}                     done, stopped, diverged, error, invalid
@@ -34,6 +34,8 @@ class Point:
     values: dict[str, Any]
     runs: list[dict[str, Any]]
     same_as: int | None = None
+    folder: str | None = None
+    """Of its trial."""
     curve: dict[int, float | None] = field(default_factory=dict)
     """Epoch to objective, None where it was not finite."""
     status: str | None = None
@@ -89,8 +91,11 @@ class Ledger:
         same_as: int | None = None,
     ) -> Point:
         """A new point, on the disk before anything of it runs."""
-        entry: dict[str, Any] = {"point": len(self.points), "values": dict(values)}
+        number = len(self.points)
+        entry: dict[str, Any] = {"point": number, "values": dict(values)}
         entry |= {"runs": list(runs)} if same_as is None else {"same_as": same_as}
+        if runs:
+            entry["folder"] = f"point-{number:04d}-{runs[0]['run_id']}"
         self._write(entry, sync=True)
         return self.points[-1]
 
@@ -117,9 +122,8 @@ class Ledger:
         if "values" in entry:
             if number != len(self.points):
                 raise ValueError(f"point {number} where {len(self.points)} is next")
-            self.points.append(
-                Point(number, entry["values"], entry.get("runs", []), entry.get("same_as"))
-            )
+            runs, same_as = entry.get("runs", []), entry.get("same_as")
+            self.points.append(Point(number, entry["values"], runs, same_as, entry.get("folder")))
         elif "epoch" in entry:
             self.points[number].curve[entry["epoch"]] = entry["objective"]
         else:

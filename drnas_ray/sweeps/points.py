@@ -115,9 +115,7 @@ def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
         )
 
 
-def _tried(
-    sweep: SweepConfig, spec: TuningSpec, dims: tuple[Dimension, ...]
-) -> list[PlannedRun]:
+def _tried(sweep: SweepConfig, spec: TuningSpec, dims: tuple[Dimension, ...]) -> list[PlannedRun]:
     """The runs of points to start from and of each key's extremes, the other keys as they begin.
 
     Not every pair of values is tried: a point whose values can't go together is noted as invalid

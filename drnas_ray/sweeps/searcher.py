@@ -47,9 +47,9 @@ class PointSearcher(Searcher):
             return Searcher.FINISHED
         self.live[trial_id] = point.number
         runs = [{"run_id": run["run_id"], "settings": run["config"]} for run in point.runs]
-        folder = folder_of(point)
-        job = {"point": point.number, "folder": folder, "runs": runs}
-        return {"job": {**job, "earlier": self.earlier(folder)}}
+        assert point.folder is not None
+        job = {"point": point.number, "folder": point.folder, "runs": runs}
+        return {"job": {**job, "earlier": self.earlier(point.folder)}}
 
     def _next(self) -> Point | None:
         if self.unfinished:
@@ -84,11 +84,6 @@ class PointSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, as for `save`."""
-
-
-def folder_of(point: Point) -> str:
-    """The trial folder of a point."""
-    return f"point-{point.number:04d}-{point.runs[0]['run_id']}"
 
 
 def ask(tuning: Tuning, ledger: Ledger) -> Point:

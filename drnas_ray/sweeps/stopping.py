@@ -48,7 +48,7 @@ def scheduler(tuning: Tuning, ledger: Ledger) -> TrialScheduler:
 
 def _scheduler(tuning: Tuning) -> TrialScheduler:
     spec, epochs = tuning.spec, tuning.epochs
-    shared = {"time_attr": "epoch", "metric": "objective", "mode": spec.mode}
+    shared: Any = {"time_attr": "epoch", "metric": "objective", "mode": spec.mode}
     grace = spec.grace_epochs or 1
     if spec.scheduler == "asha":
         return AsyncHyperBandScheduler(

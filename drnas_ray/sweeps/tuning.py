@@ -43,7 +43,8 @@ def run_tuning(
             partial(earlier_folders, out.resolve()),
         )
         if searcher.left:
-            _tuner(tuning, searcher, trainable, fresh_folder(out), how, resources).fit()
+            folder = fresh_folder(out)
+            _tuner(searcher, trainable, folder=folder, how=how, resources=resources).fit()
 
 
 def earlier_folders(out: Path, name: str) -> list[str]:
@@ -67,13 +68,14 @@ def _experiments(out: Path) -> list[Path]:
 
 
 def _tuner(
-    tuning: Tuning,
     searcher: PointSearcher,
     trainable: type[tune.Trainable],
+    *,
     folder: Path,
     how: HowToRun,
     resources: dict[str, float],
 ) -> tune.Tuner:
+    tuning = searcher.tuning
     at_once = tuning.spec.seeds_at_once
     asked: Any = resources
     if at_once > 1:
