@@ -62,6 +62,6 @@ def _scheduler(tuning: Tuning) -> TrialScheduler:
             **shared,
             grace_period=grace,
             min_samples_required=OTHERS_NEEDED,
-            min_time_slice=epochs,  # never pauses a point for want of others
+            min_time_slice=math.inf,  # never pauses a point for want of others
         )
     return FIFOScheduler()
