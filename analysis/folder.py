@@ -33,6 +33,8 @@ class RunEntry(_File):
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
     config: dict[str, Any]
+    parent_run_id: str | None = None
+    from_epoch: int | None = None
 
 
 class SweepFile(_File):

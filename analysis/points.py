@@ -40,9 +40,9 @@ def point_folders(results: Path, point: Point) -> list[Path]:
     """Its trial's folder under each driver that ran it; `params.json` may have come to none."""
     if point.folder is None:
         return []
-    return sorted(results.glob(f"search/{point.folder}")) + sorted(
-        results.glob(f"search-*/{point.folder}")
-    )
+    # In population-based training a point has a trial each generation.
+    forms = (f"search/{point.folder}*", f"search-*/{point.folder}*")
+    return [folder for form in forms for folder in sorted(results.glob(form))]
 
 
 def load_points(results: Path) -> tuple[Point, ...]:
@@ -64,6 +64,8 @@ def load_points(results: Path) -> tuple[Point, ...]:
 
 
 def _take(points: list[Point], entry: dict[str, Any]) -> None:
+    if "decided" in entry:
+        return
     if "values" in entry:
         runs = tuple(RunEntry.model_validate(run) for run in entry.get("runs", ()))
         same_as, folder = entry.get("same_as"), entry.get("folder")

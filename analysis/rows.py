@@ -99,6 +99,8 @@ def run_row(
         "seed": entry.seed,
         "variant": _json_text(entry.variant),
         "config": _json_text(entry.config),
+        "parent_run_id": entry.parent_run_id,
+        "from_epoch": entry.from_epoch,
         "epochs_total": entry.epochs,
         **{name: last.get(name) for name in (*_LAST, "queries", "simulated_s")},
         "skip_count": last.get("skip_count"),

@@ -49,6 +49,8 @@ RUNS = _schema(
         "point": _INT,
         "objective": _REAL,
         "tuning": _TEXT,
+        "parent_run_id": _TEXT,  # the run whose state this one went on from, after that epoch
+        "from_epoch": _INT,
         "status": _TEXT,  # done, diverged, stopped (by a tuning), error, running, pending
         "epochs_done": _INT,
         "epochs_total": _INT,

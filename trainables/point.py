@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from drnas_ray.search.point import LocalSeeds, PointJob, Seeds
 from trainables.trial import CHECKPOINT_FILE, JobTrial, newest_first
 
 Runs = list[dict[str, Any]]
-"""`run_id` and plain `settings` of each."""
 
 
 class PointTrial(JobTrial):
     """The trial's config holds, beside `threads` and `data_root`, `metric`, `seeds_at_once` and
-    `resources` (of one run), and `job`: `runs`, and `earlier`, the folders in which drivers before
-    this one had the point.
+    `resources` (of one run), and `job`:
+
+    runs: `run_id` and plain `settings` of each. earlier: folders of trials that had the point.
+    until: the epoch after which the trial ends, though the runs may not; None: with them.
+    parent: the point that this one goes on from, or None: its `runs`, `earlier`, and `epoch`.
     """
 
     id_key = "point"
@@ -49,20 +53,44 @@ class PointTrial(JobTrial):
                 RemoteSeeds(runs[first::at_once], config["resources"], *where)
                 for first in range(at_once)
             ]
-        settings = json.dumps([run["settings"] for run in runs], sort_keys=True)
-        self.job: Any = PointJob(groups, config["metric"], settings)
-        self._go_on(job["earlier"])
+        self.until = job["until"]
+        self.job: Any = PointJob(groups, config["metric"], _settings(runs))
+        parent = job["parent"]
+        if not _first_that_can(self.job.load, job["earlier"]) and parent is not None:
+            adopt = partial(
+                self.job.adopt, settings=_settings(parent["runs"]), epoch=parent["epoch"]
+            )
+            if not _first_that_can(adopt, parent["earlier"]):
+                raise UserError(
+                    f"no checkpoint of epoch {parent['epoch']} is left in {parent['earlier']}"
+                )
 
-    def _go_on(self, folders: list[str]) -> None:
-        """Load the newest checkpoint that can be read of the newest folder that has one."""
-        for folder in reversed(folders):
-            known: Any = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
-            for newest in newest_first(known):
-                try:
-                    self.job.load(Path(newest.path) / CHECKPOINT_FILE)
-                except (OSError, UserError):
-                    continue
-                return
+    def step(self) -> dict[str, Any]:
+        """One epoch; its record. Beyond `until` the last one again."""
+        if self.until is None:
+            return super().step()
+        records = self.job.records
+        if not records or records[-1]["epoch"] < self.until:
+            self.job.step()
+        last = self.job.records[-1]
+        return {**last, "done": self.job.ended or last["epoch"] >= self.until}
+
+
+def _settings(runs: Runs) -> str:
+    return json.dumps([run["settings"] for run in runs], sort_keys=True)
+
+
+def _first_that_can(load: Callable[[Path], None], folders: list[str]) -> bool:
+    """Load the newest checkpoint that can be read of the newest folder that has one, if any."""
+    for folder in reversed(folders):
+        known: Any = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
+        for newest in newest_first(known):
+            try:
+                load(Path(newest.path) / CHECKPOINT_FILE)
+            except (OSError, UserError):
+                continue
+            return True
+    return False
 
 
 def _local(runs: Runs, threads: int, data_root: str | None) -> LocalSeeds:
@@ -107,6 +135,10 @@ class RemoteSeeds:
         """Go on where `state_dict` was taken."""
         ray.get(self.process.load_state_dict.remote(states))
 
+    def adopt_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from another point's, under the settings of this one."""
+        ray.get(self.process.adopt_state_dict.remote(states))
+
 
 class _Process:
     def __init__(self, runs: Runs, threads: int, data_root: str | None) -> None:
@@ -120,6 +152,9 @@ class _Process:
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         self.seeds.load_state_dict(states)
+
+    def adopt_state_dict(self, states: list[dict[str, Any]]) -> None:
+        self.seeds.adopt_state_dict(states)
 
 
 def _on_cpu(value: Any) -> Any:

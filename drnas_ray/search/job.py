@@ -23,6 +23,7 @@ from drnas_ray.config import (
 )
 from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
+from drnas_ray.errors import UserError
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 from drnas_ray.search.device import device_name, use_threads
@@ -103,6 +104,16 @@ class RecordedJob:
         """Go on where `state_dict` was taken."""
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
+
+    def adopt_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another search's, under these settings; its records stay its own.
+
+        Raises UserError where the job is no weight-sharing search.
+        """
+        if not isinstance(self.job, Search):
+            raise UserError("only a weight-sharing search can go on from another one's state")
+        self.job.adopt_state_dict(state)
+        self.records = []
 
     def save(self, path: Path) -> None:
         """The whole job and its records in one file, complete or absent."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+from drnas_ray.errors import UserError
 from drnas_ray.search import checkpoint
 from drnas_ray.search.job import RecordedJob
 
@@ -25,6 +26,9 @@ class Seeds(Protocol):
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """Go on where `state_dict` was taken."""
+
+    def adopt_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from another point's, under the settings of this one."""
 
 
 class LocalSeeds:
@@ -45,6 +49,11 @@ class LocalSeeds:
         """Go on where `state_dict` was taken."""
         for job, state in zip(self.jobs, states, strict=True):
             job.load_state_dict(state)
+
+    def adopt_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from another point's, under the settings of this one."""
+        for job, state in zip(self.jobs, states, strict=True):
+            job.adopt_state_dict(state)
 
 
 class PointJob:
@@ -91,6 +100,18 @@ class PointJob:
         for group, part in zip(self.groups, state["groups"], strict=True):
             group.load_state_dict(part)
         self.records = json.loads(state["records"])
+
+    def adopt(self, path: Path, settings: str, epoch: int) -> None:
+        """Go on from the point of these settings as it was after the epoch, with own values.
+
+        Raises UserError where the file is damaged, or of another point or epoch.
+        """
+        state = checkpoint.load(path, settings)
+        reached = json.loads(state["records"])[-1]["epoch"]
+        if reached != epoch:
+            raise UserError(f"checkpoint {path} is of epoch {reached}, not {epoch}")
+        for group, part in zip(self.groups, state["groups"], strict=True):
+            group.adopt_state_dict(part)
 
     def _each(self, do: Callable[[Seeds], Any]) -> list[Any]:
         if len(self.groups) == 1:

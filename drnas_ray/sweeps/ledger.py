@@ -7,6 +7,10 @@ driver that was killed at any moment is followed by one that reads it and goes o
     {"point": 1, "values": {...}, "same_as": 0}        a point that was asked before: not run again
     {"point": 0, "epoch": 1, "objective": 91.2}        after each epoch; null where not finite
     {"point": 0, "status": "done"}                     done, stopped, diverged, error, invalid
+
+Population-based training adds: its points have a `fork` (which member they are, from which point
+and epoch they go on), a status `paused` at the end of a generation, and when it was decided who
+goes on from whom {"decided": 8}.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ class Point:
     same_as: int | None = None
     folder: str | None = None
     """Of its trial."""
+    fork: dict[str, Any] | None = None
+    """In population-based training: `member`, `parent` (a point or None), `epoch`."""
     curve: dict[int, float | None] = field(default_factory=dict)
     """Epoch to objective, None where it was not finite."""
     status: str | None = None
@@ -59,6 +65,8 @@ class Ledger:
         """Raises UserError where the file is damaged anywhere but in a last line cut short."""
         self.path = path
         self.points: list[Point] = []
+        self.decided = 0
+        """The last epoch after which it was decided who goes on from whom."""
         text = path.read_text() if path.exists() else ""
         whole, _, cut = text.rpartition("\n")
         for number, line in enumerate(whole.splitlines(), start=1):
@@ -89,6 +97,7 @@ class Ledger:
         values: Mapping[str, Any],
         runs: Sequence[Mapping[str, Any]] = (),
         same_as: int | None = None,
+        fork: Mapping[str, Any] | None = None,
     ) -> Point:
         """A new point, on the disk before anything of it runs."""
         number = len(self.points)
@@ -96,6 +105,8 @@ class Ledger:
         entry |= {"runs": list(runs)} if same_as is None else {"same_as": same_as}
         if runs:
             entry["folder"] = f"point-{number:04d}-{runs[0]['run_id']}"
+        if fork is not None:
+            entry["fork"] = dict(fork)
         self._write(entry, sync=True)
         return self.points[-1]
 
@@ -109,6 +120,10 @@ class Ledger:
         why = {} if error is None else {"error": error}
         self._write({"point": number, "status": status, **why}, sync=True)
 
+    def decide(self, epoch: int) -> None:
+        """It is decided who goes on from whom after this epoch."""
+        self._write({"decided": epoch}, sync=True)
+
     def _write(self, entry: dict[str, Any], *, sync: bool) -> None:
         self._take(entry)
         with self.path.open("a") as file:
@@ -118,12 +133,19 @@ class Ledger:
                 os.fsync(file.fileno())
 
     def _take(self, entry: dict[str, Any]) -> None:
+        if "decided" in entry:
+            self.decided = entry["decided"]
+            return
         number = entry["point"]
         if "values" in entry:
             if number != len(self.points):
                 raise ValueError(f"point {number} where {len(self.points)} is next")
             runs, same_as = entry.get("runs", []), entry.get("same_as")
-            self.points.append(Point(number, entry["values"], runs, same_as, entry.get("folder")))
+            self.points.append(
+                Point(
+                    number, entry["values"], runs, same_as, entry.get("folder"), entry.get("fork")
+                )
+            )
         elif "epoch" in entry:
             self.points[number].curve[entry["epoch"]] = entry["objective"]
         else:

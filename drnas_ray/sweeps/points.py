@@ -19,6 +19,13 @@ SUPERNET_METRICS = (
 )  # fmt: skip
 QUERY_METRICS = ("val_acc_pct", "queries", "skip_count", "wall_s")
 """What each epoch of a run reports, and so can be tuned for."""
+MAY_CHANGE = (
+    "arch.lr", "arch.betas", "arch.weight_decay", "weights.lr", "weights.lr_min",
+    "weights.momentum", "weights.weight_decay", "weights.clip", "method.penalty_scale",
+)  # fmt: skip
+"""What shapes no tensor and is read anew in each epoch: what may change while a search runs."""
+LEAST_MEMBERS = 4
+"""Of a population."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ def plan_tuning(sweep: SweepConfig) -> Tuning:
     tuning = Tuning(sweep, spec, dims, tuple(_tried(sweep, spec, dims)))
     _check_metric(spec.metric, tuning.tried[0])
     _check_scheduler(spec, dims, tuning.epochs)
+    if spec.scheduler == "pbt":
+        _check_pbt(spec, tuning.tried[0])
     return tuning
 
 
@@ -174,9 +183,35 @@ def _check_scheduler(spec: TuningSpec, dims: tuple[Dimension, ...], epochs: int)
             f"search.grace_epochs={spec.grace_epochs} of epochs={epochs} leaves no epoch to stop "
             "at: give fewer"
         )
-    if spec.scheduler == "pbt":
-        _check_pbt(spec, epochs)
 
 
-def _check_pbt(spec: TuningSpec, epochs: int) -> None:
-    raise UserError("search.scheduler=pbt: not there yet")
+def _check_pbt(spec: TuningSpec, run: PlannedRun) -> None:
+    if not isinstance(run.config, SearchConfig):
+        raise UserError(
+            f"search.scheduler=pbt with method {run.config.method.name}: a copy goes on from "
+            "another's supernet, and these runs have none"
+        )
+    fixed = [key for key in spec.space if key not in MAY_CHANGE]
+    if fixed:
+        raise UserError(
+            f"search.scheduler=pbt with {fixed[0]} in the space: it can't change while a search "
+            f"runs; those that can: {', '.join(MAY_CHANGE)}"
+        )
+    if spec.n_initial_points < spec.trials:
+        raise UserError(
+            f"search.scheduler=pbt with n_initial_points={spec.n_initial_points} of "
+            f"trials={spec.trials}: PBT changes values itself, so HyperOpt can't choose any (Ray "
+            "refuses the pair too): give n_initial_points the number of trials, or another "
+            "scheduler"
+        )
+    if spec.trials < LEAST_MEMBERS:
+        raise UserError(
+            f"search.scheduler=pbt with trials={spec.trials}: a quarter of the members copies "
+            f"another quarter, give {LEAST_MEMBERS} or more"
+        )
+    epochs = run.epochs
+    if spec.interval_epochs is None or spec.interval_epochs >= epochs:
+        raise UserError(
+            f"search.scheduler=pbt with interval_epochs={spec.interval_epochs}: say after how many "
+            f"of epochs={epochs} members are compared, such as {max(1, epochs // 5)}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ray.tune.search import Searcher
 
@@ -21,6 +21,9 @@ class PointSearcher(Searcher):
     a point of that folder name was run before.
     """
 
+    cut_short = "stopped"
+    """What a point is whose trial ended before its runs did."""
+
     def __init__(
         self,
         tuning: Tuning,
@@ -35,30 +38,45 @@ class PointSearcher(Searcher):
 
     @property
     def left(self) -> int:
-        """Points still to be run, at most."""
+        """Trials still to come, at most."""
         return len(self.unfinished) + self.tuning.spec.trials - len(self.ledger.points)
 
     def suggest(self, trial_id: str) -> Any:
         """The job of the next point; None while `at_once` run."""
         if len(self.live) >= self.at_once:
             return None
-        point = self._next()
-        if point is None:
-            return Searcher.FINISHED
+        point = self.next_point()
+        if not isinstance(point, Point):
+            return Searcher.FINISHED if point == "finished" else None
         self.live[trial_id] = point.number
-        runs = [{"run_id": run["run_id"], "settings": run["config"]} for run in point.runs]
-        assert point.folder is not None
-        job = {"point": point.number, "folder": point.folder, "runs": runs}
-        return {"job": {**job, "earlier": self.earlier(point.folder)}}
+        return {"job": self.job(point)}
 
-    def _next(self) -> Point | None:
+    def job(self, point: Point) -> dict[str, Any]:
+        """What the trial of a point is told."""
+        return {
+            "point": point.number,
+            "folder": point.folder,
+            **self.runs_of(point),
+            "begin": 0,
+            "until": None,
+            "parent": None,
+        }
+
+    def runs_of(self, point: Point) -> dict[str, Any]:
+        """The runs of a point, and the folders of trials that had it."""
+        assert point.folder is not None
+        runs = [{"run_id": run["run_id"], "settings": run["config"]} for run in point.runs]
+        return {"runs": runs, "earlier": self.earlier(point.folder)}
+
+    def next_point(self) -> Point | Literal["wait", "finished"]:
+        """What to run now."""
         if self.unfinished:
             return self.ledger.points[self.unfinished.pop(0)]
         while len(self.ledger.points) < self.tuning.spec.trials:
             point = ask(self.tuning, self.ledger)
             if not point.ended:
                 return point
-        return None
+        return "finished"
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Note the objective after an epoch."""
@@ -77,7 +95,7 @@ class PointSearcher(Searcher):
         # The last result comes here only.
         self.ledger.report(number, int(result["epoch"]), float(result["objective"]))
         status = str(result["status"])
-        self.ledger.end(number, "stopped" if status == "running" else status)
+        self.ledger.end(number, self.cut_short if status == "running" else status)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is on the disk already."""
@@ -86,18 +104,22 @@ class PointSearcher(Searcher):
         """Nothing, as for `save`."""
 
 
-def ask(tuning: Tuning, ledger: Ledger) -> Point:
-    """The next point, noted in the ledger. It is ended at once where it need not, or can't, run."""
+def values_asked(tuning: Tuning, ledger: Ledger) -> dict[str, Any]:
+    """The values of the next point: one to start from, a random one, or HyperOpt's."""
     spec, number = tuning.spec, len(ledger.points)
     if number < len(spec.points):
-        values = dict(spec.points[number])
-    else:
-        values = suggest(
-            tuning.dims,
-            [(point.values, ledger.loss(point, spec.sign)) for point in ledger.points],
-            seed=spec.seed,
-            n_initial_points=spec.n_initial_points,
-        )
+        return dict(spec.points[number])
+    return suggest(
+        tuning.dims,
+        [(point.values, ledger.loss(point, spec.sign)) for point in ledger.points],
+        seed=spec.seed,
+        n_initial_points=spec.n_initial_points,
+    )
+
+
+def ask(tuning: Tuning, ledger: Ledger) -> Point:
+    """The next point, noted in the ledger. It is ended at once where it need not, or can't, run."""
+    number, values = len(ledger.points), values_asked(tuning, ledger)
     twin = ledger.twin(values)
     if twin is not None:
         return ledger.add(values, same_as=twin)

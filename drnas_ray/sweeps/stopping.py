@@ -58,10 +58,11 @@ def _scheduler(tuning: Tuning) -> TrialScheduler:
             reduction_factor=spec.reduction_factor or REDUCTION_FACTOR,
         )
     if spec.scheduler == "median":
+        never: Any = math.inf  # is a point paused for want of others
         return MedianStoppingRule(
             **shared,
             grace_period=grace,
             min_samples_required=OTHERS_NEEDED,
-            min_time_slice=math.inf,  # never pauses a point for want of others
+            min_time_slice=never,
         )
     return FIFOScheduler()

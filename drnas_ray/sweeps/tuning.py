@@ -11,6 +11,7 @@ from ray import tune
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.ledger import LEDGER, Ledger
 from drnas_ray.sweeps.points import Tuning
+from drnas_ray.sweeps.population import PopulationSearcher
 from drnas_ray.sweeps.searcher import PointSearcher
 from drnas_ray.sweeps.stopping import scheduler
 from drnas_ray.sweeps.tuner import CHECKPOINTS_KEPT, HowToRun, cluster, places, trial_resources
@@ -36,7 +37,8 @@ def run_tuning(
         make_folder(out, tuning.sweep, [])
         ledger = Ledger(out / LEDGER)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
-        searcher = PointSearcher(
+        kind = PopulationSearcher if tuning.spec.scheduler == "pbt" else PointSearcher
+        searcher = kind(
             tuning,
             ledger,
             min(at_once, how.max_concurrent or at_once),
@@ -48,9 +50,9 @@ def run_tuning(
 
 
 def earlier_folders(out: Path, name: str) -> list[str]:
-    """Where earlier drivers had the point of this folder name, the newest last."""
-    found = [folder / name for folder in _experiments(out)]
-    return [str(folder) for folder in found if folder.is_dir()]
+    """Trials so far of the point of this folder name, the newest last."""
+    found = [sorted(folder.glob(f"{name}*")) for folder in _experiments(out)]
+    return [str(folder) for part in found for folder in part]
 
 
 def fresh_folder(out: Path) -> Path:

@@ -22,24 +22,30 @@ class TuningView(LiveView):
     def state(self, trials: list[Any]) -> tuple[int, int, str]:
         """Epochs done, epochs in all if none is stopped, and the rest in words.
 
-        left: points that this driver has to run.
+        left: trials that this driver has to run; in population-based training a member has one
+        each generation.
         """
         epochs = self.tuning.epochs
         done = stopped = failed = running = epochs_done = 0
         seconds: list[float] = []
         for trial in trials:
             last = trial.last_result or {}
-            early = trial.status == "TERMINATED" and last.get("status") == "running"
+            job = trial.config["job"]
+            last_epoch = job["until"] or epochs
+            early = trial.status == "TERMINATED" and int(last.get("epoch", 0)) < last_epoch
             stopped += early
             done += trial.status == "TERMINATED" and not early
             failed += trial.status == "ERROR"
             running += trial.status == "RUNNING"
             ended = trial.status in ("TERMINATED", "ERROR")
-            epochs_done += epochs if ended else min(int(last.get("epoch", 0)), epochs)
+            reached = last_epoch if ended else min(int(last.get("epoch", 0)), epochs)
+            epochs_done += max(0, reached - job["begin"])
             if "wall_s" in last:
                 seconds.append(float(last["wall_s"]))
-        total = self.left * epochs
-        parts = [f"{done + stopped} of {self.left} points ended", f"{running} running"]
+        interval = self.tuning.spec.interval_epochs
+        total = self.left * (interval or epochs)
+        unit = "points" if interval is None else "generations of members"
+        parts = [f"{done + stopped} of {self.left} {unit} ended", f"{running} running"]
         parts += [f"{stopped} of them stopped early"] if stopped else []
         parts += [f"{failed} failed"] if failed else []
         if seconds and epochs_done < total:
