@@ -84,7 +84,10 @@ def tunings(runs: pd.DataFrame) -> list[Tuning]:
         first = here.iloc[0]
         rows = [_point(members) for _, members in here.groupby("point", sort=True)]
         search = json.loads(first["tuning"])
-        found.append(Tuning(search, first["label"], first["dataset"], pd.DataFrame(rows)))
+        points = pd.DataFrame(rows)
+        for key in search["space"]:  # as they were: pandas would make another value of a null
+            points[key] = pd.Series([row[key] for row in rows], dtype=object)
+        found.append(Tuning(search, first["label"], first["dataset"], points))
     return found
 
 

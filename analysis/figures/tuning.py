@@ -70,7 +70,9 @@ def _parallel(figure: Figure, axes: Axes, tuning: Tuning) -> None:
     axes.set_xlim(-0.35, len(columns) - 0.55)
     axes.set_ylim(-0.06, 1.06)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{_title(tuning)}: {int(done.sum())} points, dashed: stopped early")
+    early = int(tuning.points["status"].eq("stopped").sum())
+    dashed = f"; dashed: {early} stopped early" if early else ""
+    axes.set_title(f"{_title(tuning)}\n{int(done.sum())} points{dashed}", fontsize=10)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.01)
     bar.set_label(tuning.metric)
 
@@ -108,7 +110,7 @@ def draw_importance(data: Collected, benchmark: BenchmarkTable | None) -> Figure
     if not found:
         raise Missing(why)
     bars = sum(len(tuning.keys) for tuning, _ in found)
-    figure = Figure(figsize=(6.5, 1.3 * len(found) + 0.4 * bars), layout="constrained")
+    figure = Figure(figsize=(7.0, 1.4 * len(found) + 0.4 * bars), layout="constrained")
     for axes, (tuning, result) in zip(
         np.atleast_1d(figure.subplots(len(found))), found, strict=True
     ):
@@ -117,8 +119,8 @@ def draw_importance(data: Collected, benchmark: BenchmarkTable | None) -> Figure
         axes.axvline(0, color="#444444", linewidth=0.8)
         axes.set_xlabel("rise of the squared error when shuffled / variance of the objective")
         axes.set_title(
-            f"{_title(tuning)}, {tuning.metric}: {result.points} points, "
-            f"held-out R² of the forest {result.r2:.2f}",
+            f"{_title(tuning)}\n{tuning.metric}, {result.points} points, held-out R² of the forest "
+            f"{result.r2:.2f}",
             fontsize=10,
         )
         axes.spines[["top", "right"]].set_visible(False)

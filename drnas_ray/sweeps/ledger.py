@@ -9,8 +9,8 @@ driver that was killed at any moment is followed by one that reads it and goes o
     {"point": 0, "status": "done"}                     done, stopped, diverged, error, invalid
 
 Population-based training adds: its points have a `fork` (which member they are, from which point
-and epoch they go on), a status `paused` at the end of a generation, and when it was decided who
-goes on from whom {"decided": 8}.
+and epoch they go on), {"point": 0, "status": "paused", "at": 8} at the end of a generation, and
+{"decided": 8} when it is settled who goes on from whom.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class Point:
     """Epoch to objective, None where it was not finite."""
     status: str | None = None
     """None while it is not ended."""
+    at: int = 0
+    """The epoch at which it was paused last. One in `curve` may be of a trial that was killed
+    before its checkpoint was whole."""
 
     @property
     def objective(self) -> float | None:
@@ -115,10 +118,9 @@ class Ledger:
         told = objective if math.isfinite(objective) else None
         self._write({"point": number, "epoch": epoch, "objective": told}, sync=False)
 
-    def end(self, number: int, status: str, error: str | None = None) -> None:
-        """How it ended."""
-        why = {} if error is None else {"error": error}
-        self._write({"point": number, "status": status, **why}, sync=True)
+    def end(self, number: int, status: str, **more: Any) -> None:
+        """How it ended: `error` says why it is invalid, `at` the epoch at which it is paused."""
+        self._write({"point": number, "status": status, **more}, sync=True)
 
     def decide(self, epoch: int) -> None:
         """It is decided who goes on from whom after this epoch."""
@@ -149,4 +151,5 @@ class Ledger:
         elif "epoch" in entry:
             self.points[number].curve[entry["epoch"]] = entry["objective"]
         else:
-            self.points[number].status = entry["status"]
+            point = self.points[number]
+            point.status, point.at = entry["status"], entry.get("at", point.at)

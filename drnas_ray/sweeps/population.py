@@ -34,8 +34,6 @@ FACTORS = (0.8, 1.2)
 class PopulationSearcher(PointSearcher):
     """Gives each member a trial a generation; waits where a generation is not complete."""
 
-    cut_short = "paused"
-
     @property
     def left(self) -> int:
         """Trials still to come, at most: the members times the generations that are left."""
@@ -75,6 +73,10 @@ class PopulationSearcher(PointSearcher):
             told["parent"] = {**self.runs_of(self.ledger.points[parent]), "epoch": begin}
         return told
 
+    def cut_short(self, number: int, epoch: int) -> None:
+        """Note a member that is through with its generation."""
+        self.ledger.end(number, "paused", at=epoch)
+
     def _due(self) -> int:
         """The epoch at which this generation ends."""
         interval = self.tuning.spec.interval_epochs
@@ -85,7 +87,7 @@ class PopulationSearcher(PointSearcher):
         """Nothing is left to do for it in this generation. What failed in this driver is given up;
         what failed in an earlier one is tried again."""
         if point.status == "paused":
-            return max(point.curve) >= due
+            return point.at >= due
         return point.ended or (point.status == "error" and point.number not in self.unfinished)
 
     def _members(self, before: int | None = None) -> list[Point]:
@@ -104,7 +106,7 @@ class PopulationSearcher(PointSearcher):
             runs = [run_entry(run) for run in self.tuning.runs(values)]
         except UserError as error:
             self.ledger.add(values, fork=fork)
-            self.ledger.end(member, "invalid", str(error))
+            self.ledger.end(member, "invalid", error=str(error))
             return
         self.ledger.add(values, runs, fork=fork)
 

@@ -21,9 +21,6 @@ class PointSearcher(Searcher):
     a point of that folder name was run before.
     """
 
-    cut_short = "stopped"
-    """What a point is whose trial ended before its runs did."""
-
     def __init__(
         self,
         tuning: Tuning,
@@ -85,7 +82,7 @@ class PointSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note how the point ended. One that the scheduler ended is still `running`."""
+        """Note how the point ended. One whose trial was ended from outside is still `running`."""
         number = self.live.pop(trial_id, None)
         if number is None:
             return
@@ -94,8 +91,14 @@ class PointSearcher(Searcher):
             return
         # The last result comes here only.
         self.ledger.report(number, int(result["epoch"]), float(result["objective"]))
-        status = str(result["status"])
-        self.ledger.end(number, self.cut_short if status == "running" else status)
+        if result["status"] == "running":
+            self.cut_short(number, int(result["epoch"]))
+        else:
+            self.ledger.end(number, str(result["status"]))
+
+    def cut_short(self, number: int, epoch: int) -> None:
+        """Note a point whose trial ended before its runs did: the scheduler stopped it."""
+        self.ledger.end(number, "stopped")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is on the disk already."""
@@ -127,6 +130,6 @@ def ask(tuning: Tuning, ledger: Ledger) -> Point:
         runs = [run_entry(run) for run in tuning.runs(values)]
     except UserError as error:
         point = ledger.add(values)
-        ledger.end(number, "invalid", str(error))
+        ledger.end(number, "invalid", error=str(error))
         return point
     return ledger.add(values, runs)
