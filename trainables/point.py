@@ -49,9 +49,12 @@ class PointTrial(JobTrial):
         if at_once == 1:
             groups = [_local(runs, *where)]
         else:
+            # They outlive the job: to start a process takes longer than a short run.
+            if not hasattr(self, "processes"):
+                self.processes = _started(config["resources"], at_once)
             groups = [
-                RemoteSeeds(runs[first::at_once], config["resources"], *where)
-                for first in range(at_once)
+                RemoteSeeds(process, runs[first::at_once], *where)
+                for first, process in enumerate(self.processes)
             ]
         self.until = job["until"]
         self.job: Any = PointJob(groups, config["metric"], _settings(runs))
@@ -115,16 +118,15 @@ def _local(runs: Runs, threads: int, data_root: str | None) -> LocalSeeds:
 class RemoteSeeds:
     """Runs in a process of their own, in a place of the trial's placement group."""
 
-    def __init__(
-        self, runs: Runs, resources: dict[str, float], threads: int, data_root: str | None
-    ) -> None:
-        process = ray.remote(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0))(_Process)
-        self.process: Any = process.remote(runs, threads, data_root)
+    def __init__(self, process: Any, runs: Runs, threads: int, data_root: str | None) -> None:
+        self.process = process
+        self.begun = process.begin.remote(runs, threads, data_root)
 
     def step(self) -> list[dict[str, Any]]:
         """One epoch of each; their records."""
-        records: list[dict[str, Any]] = ray.get(self.process.step.remote())
-        return records
+        # What went wrong in `begin` is raised here; all processes begin at the same time.
+        _, records = ray.get([self.begun, self.process.step.remote()])
+        return list(records)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """The state of each, tensors on the CPU."""
@@ -140,8 +142,15 @@ class RemoteSeeds:
         ray.get(self.process.adopt_state_dict.remote(states))
 
 
+def _started(resources: dict[str, float], count: int) -> list[Any]:
+    process = ray.remote(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0))(_Process)
+    started: Any = process
+    return [started.remote() for _ in range(count)]
+
+
 class _Process:
-    def __init__(self, runs: Runs, threads: int, data_root: str | None) -> None:
+    def begin(self, runs: Runs, threads: int, data_root: str | None) -> None:
+        self.seeds = LocalSeeds(())  # before the next is built: a GPU may not hold both
         self.seeds = _local(runs, threads, data_root)
 
     def step(self) -> list[dict[str, Any]]:

@@ -31,6 +31,9 @@ SEARCH: dict[str, Any] = {
 }
 
 
+ONE_KEY = {**SEARCH, "space": {"arch.lr": {"uniform": [0.0, 9.0]}}}
+
+
 def runs_of(points: list[dict[str, Any]], **search: Any) -> pd.DataFrame:
     """Two runs a point. A point: values, objective, status."""
     rows = [
@@ -223,7 +226,7 @@ def tuned(fake: Any) -> Any:
     lines.append({"point": 4, "values": {"arch.lr": 1.0}, "same_as": 0})
     lines.append({"point": 5, "values": {"arch.lr": 9.0}, "runs": []})
     lines.append({"point": 5, "status": "invalid", "error": "no"})
-    fake.write(sweep={"search": SEARCH})
+    fake.write(sweep={"search": ONE_KEY})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (fake.root / "points.jsonl").write_text(text + '{"point": 3, "ep')
     return fake
@@ -242,7 +245,7 @@ def test_points_are_read_with_their_runs(tuned: Any) -> None:
     assert runs["point"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert runs["objective"].tolist()[:4] == [43.0, 43.0, 42.0, 42.0]
     assert runs["objective"][4:6].isna().all()
-    assert json.loads(runs["tuning"].iloc[0]) == SEARCH
+    assert json.loads(runs["tuning"].iloc[0]) == ONE_KEY
     assert runs["trial_dir"]["p3s0"] == "search-1/point-0003-p3s0"
     assert runs["epochs_done"].tolist() == [3, 3, 2, 2, 2, 2, 2, 2]
     assert found.epochs["run_id"].value_counts().to_dict() == runs["epochs_done"].to_dict()
