@@ -157,7 +157,49 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
 @pytest.mark.slow
 def test_seeds_at_the_same_time_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
     write_sweep(tmp_path, **{**TUNED, "search": {**TUNED["search"], "seeds_at_once": 2}})
-    code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out")
+    code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", timeout_s=540)
     assert code == 0, text
-    out = tmp_path / "out"
-    assert rows(out, "epochs") == rows(undisturbed, "epochs")
+    assert rows(tmp_path / "out", "epochs") == rows(undisturbed, "epochs")
+
+
+PBT = {
+    "space": {"arch.lr": {"loguniform": [0.001, 0.5]}},
+    "metric": "val_mean_loss",
+    "mode": "min",
+    "trials": 4,
+    "n_initial_points": 4,
+    "scheduler": "pbt",
+    "interval_epochs": 2,
+}
+
+
+@pytest.mark.slow
+def test_a_killed_population_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    over = {**TUNED, "search": PBT, "max_concurrent": 2}
+    (tmp_path / "whole").mkdir()
+    write_sweep(tmp_path, **over)
+    write_sweep(tmp_path / "whole", **over)
+    code, text = drnas(tmp_path / "whole", "sweep", "tiny.yaml", "--out", "out", timeout_s=540)
+    assert code == 0, text
+    out, whole = tmp_path / "out", tmp_path / "whole" / "out"
+    with driver(tmp_path, "sweep", "tiny.yaml", "--out", "out") as running:
+
+        def after_the_first_copy() -> bool:
+            known = ledger(out) if (out / "points.jsonl").exists() else []
+            copies = {line["point"] for line in known if line.get("fork", {}).get("epoch")}
+            return any(line.get("point") in copies and "objective" in line for line in known)
+
+        running.wait_for(after_the_first_copy, timeout_s=240)
+        running.kill(running.process.pid)
+        running.process.wait()
+    code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", "--resume", timeout_s=540)
+    assert code == 0, text
+    assert what_came_of_it(out) == what_came_of_it(whole)
+    runs = {run["run_id"]: run for run in rows(out, "runs")}
+    copies = [run for run in runs.values() if run["parent_run_id"] is not None]
+    assert len(copies) == 2 * SEEDS
+    for copy in copies:
+        assert runs[copy["parent_run_id"]]["seed"] == copy["seed"]
+        own = [row["epoch"] for row in rows(out, "epochs") if row["run_id"] == copy["run_id"]]
+        assert own == list(range(copy["from_epoch"] + 1, copy["epochs_done"] + 1))
+    assert Counter(run["status"] for run in runs.values()) == {"done": 8, "stopped": 4}
