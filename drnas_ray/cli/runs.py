@@ -120,22 +120,11 @@ def _sweep(
         resume=resume,
     )
     if planned.search is not None:
-        _wrap_up_tuning(folder)
+        from drnas_ray.cli.tuning import wrap_up
+
+        _say_unfinished(wrap_up(folder))
     else:
         _wrap_up(folder, known)
-
-
-def _wrap_up_tuning(folder: Path) -> None:
-    """Export, print the best points, draw, and say where everything lies."""
-    from analysis.collect import collect, export
-    from drnas_ray.cli.tuning import show
-
-    exported = export(folder)
-    say(exported.warnings)
-    collected = collect(folder)
-    show(folder, collected)
-    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
-    _say_unfinished(collected.runs)
 
 
 def _wrap_up(folder: Path, known: Any) -> None:

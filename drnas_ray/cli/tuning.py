@@ -29,6 +29,18 @@ def tuning(
     show(results, collected, most)
 
 
+def wrap_up(folder: Path) -> Any:
+    """Export, print the best points, draw, and say where everything lies; the runs."""
+    from analysis.collect import collect, export
+
+    exported = export(folder)
+    say(exported.warnings)
+    collected = collect(folder)
+    show(folder, collected)
+    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
+    return collected.runs
+
+
 def show(folder: Path, collected: Any, most: int = 10) -> None:
     """Print the table and write the files. Raises UserError where nothing was tuned."""
     from analysis.tuning import best, importance, tuning_note, tunings
