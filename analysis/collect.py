@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
 from analysis.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
 from analysis.packs import read_packs
+from analysis.points import CUT_SHORT, Point, load_points, point_folders
 from analysis.rows import retrain_columns, retrain_row, run_row
 from analysis.schema import SCHEMAS, Row, as_frame, as_table, read_frame
 from analysis.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
@@ -87,19 +88,28 @@ def _retrain_rows(results: Path, warnings: list[str]) -> list[Row]:
 
 
 def _run_row(
-    results: Path, sweep: SweepFile, entry: RunEntry, record: Record, warnings: list[str]
+    results: Path,
+    sweep: SweepFile,
+    entry: RunEntry,
+    record: Record,
+    *,
+    point: Point | None,
+    warnings: list[str],
 ) -> Row:
     try:
-        return run_row(results, sweep, entry, record)
+        return run_row(results, sweep, entry, record, point)
     except UserError as err:  # damage in one run must not cost the other 9,999
         warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
         bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
-        return run_row(results, sweep, entry, bare)
+        return run_row(results, sweep, entry, bare, point)
 
 
 def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]:
     """(file, rows) in the order of sweep.json and retrain.json; warnings are appended."""
     sweep = load_sweep(results)
+    points = load_points(results)
+    entries: list[tuple[RunEntry, Point | None]] = [(entry, None) for entry in sweep.runs]
+    entries += [(entry, point) for point in points for entry in point.runs]
     retrains = _retrain_rows(results, warnings)
     yield "retrains", retrains
     jobs_of: dict[str, list[Row]] = {}
@@ -108,10 +118,10 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
             jobs_of.setdefault(ident, []).append(job)
     folders, damaged = trial_folders(results, "search", "run_id")
     packed, damaged_packs = read_packs(results)
-    known = {run.run_id for run in sweep.runs}
+    known = {run.run_id for run, _ in entries}
     warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
     seen: set[str] = set()
-    for entry in sweep.runs:
+    for entry, point in entries:
         ident = entry.run_id
         if ident in seen:
             warnings.append(f"run {ident} is twice in sweep.json: the first counts")
@@ -120,9 +130,12 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         if ident in packed:
             record = packed[ident]
         else:
-            record = read_record(folders.get(ident, []), "run_id", ident, SEARCH_COLUMNS)
+            here = folders.get(ident, []) if point is None else point_folders(results, point)
+            record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
         warnings += _damage("run", ident, record)
-        row = _run_row(results, sweep, entry, record, warnings)
+        if point is not None and point.status in CUT_SHORT and record.status == "running":
+            record = replace(record, status="stopped")
+        row = _run_row(results, sweep, entry, record, point=point, warnings=warnings)
         columns, doubts = retrain_columns(row, jobs_of.get(ident, []))
         warnings += doubts
         yield "runs", [row | columns]

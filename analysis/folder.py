@@ -1,4 +1,7 @@
-"""The files that a sweep leaves beside Tune's own: sweep.json, retrain.json, trial folders."""
+"""The files that a sweep leaves beside Tune's own: sweep.json, retrain.json, trial folders.
+
+Those of a tuning's points are read by `analysis.points`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ class RunEntry(_File):
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
     config: dict[str, Any]
+    parent_run_id: str | None = None
+    from_epoch: int | None = None
 
 
 class SweepFile(_File):
@@ -40,6 +45,7 @@ class SweepFile(_File):
     protocol: str
     versions: dict[str, str | None] = {}
     git_commit: str | None = None
+    sweep: dict[str, Any] = {}
     runs: tuple[RunEntry, ...]
 
 
@@ -126,8 +132,10 @@ def trial_folders(results: Path, kind: str, key: str) -> tuple[dict[str, list[Pa
             continue
         try:
             params = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault(str(params["job"][key]), []).append(folder)
-        except (OSError, ValueError, KeyError, TypeError):
+            # A trial of a tuning holds several runs.
+            for job in params["job"].get("runs", [params["job"]]):
+                found.setdefault(str(job[key]), []).append(folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             warnings.append(
                 f"{folder.parent.name}/{folder.name}: no {key} in its params.json: left out"
             )

@@ -18,6 +18,7 @@ _PROTOCOLS = {
 }
 _LEFT_OUT = (
     ("diverged", "diverged"),
+    ("stopped", "stopped early by the tuning"),
     ("error", "failed"),
     ("running", "unfinished"),
     ("pending", "not begun"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.schema import Row
-from analysis.trial import ENDED, SEARCH_COLUMNS, Record, failure, objects, typed
+from analysis.trial import ENDED, SEARCH_COLUMNS, Record, failure, reports, typed
 
 
 def read_packs(results: Path) -> tuple[dict[str, Record], list[str]]:
@@ -38,8 +38,8 @@ def _records(folder: Path, idents: list[str]) -> tuple[dict[str, Record], int]:
     """What a pack says of each of its runs, and how many of its reports are damaged."""
     rows: dict[str, Row] = {}
     damaged, last_date = 0, ""
-    for report, date in _reports(folder):
-        last_date = max(last_date, date)
+    for report in _reports(folder):
+        last_date = max(last_date, str(report.get("date") or ""))
         ident = report.get("run_id")
         row = typed(report, SEARCH_COLUMNS) if ident in idents else None
         if row is None or row["status"] not in ENDED:
@@ -54,17 +54,11 @@ def _records(folder: Path, idents: list[str]) -> tuple[dict[str, Record], int]:
     return {ident: done.get(ident, missing) for ident in idents}, damaged
 
 
-def _reports(folder: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every report of a run, with the date of the line that it stands in."""
+def _reports(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every report of a run."""
     # What Tune has not brought into the folder yet is in the checkpoints.
     for path in (*sorted(folder.glob("checkpoint_*/epochs.jsonl")), folder / "result.json"):
-        if not path.is_file():
-            continue
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                for data in objects(line):
-                    date = str(data.get("date") or "")
-                    inner = data.get("records", [data])
-                    for report in inner if isinstance(inner, list) else ():
-                        if isinstance(report, dict):
-                            yield report, date
+        if path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    yield from reports(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.folder import RetrainJob, RunEntry, SweepFile
+from analysis.points import Point
 from analysis.schema import Row
 from analysis.trial import ENDED, Record
 from drnas_ray.errors import UserError
@@ -49,7 +50,7 @@ def _trial_columns(results: Path, record: Record) -> Row:
         "host": last.get("host"),
         "error": record.error,
         "trial_dir": record.folder and record.folder.relative_to(results).as_posix(),
-        "finished_unix_s": last["reported_unix_s"] if finished else None,
+        "finished_unix_s": last.get("reported_unix_s") if finished else None,
     }
 
 
@@ -80,8 +81,13 @@ _ANSWER = ("val_acc_pct", "val_mean_acc_pct", "entropy_nats")
 """And those that are of the epoch whose cell is the answer: the last, unless it stopped early."""
 
 
-def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) -> Row:
-    """The row of a run, without its retraining. Raises UserError if its genotype is none."""
+def run_row(
+    results: Path, sweep: SweepFile, entry: RunEntry, record: Record, point: Point | None = None
+) -> Row:
+    """The row of a run, without its retraining. Raises UserError if its genotype is none.
+
+    point: the one that the run belongs to, in a tuning.
+    """
     last = record.last
     peaks = [row["gpu_peak_mib"] for row in record.rows if row["gpu_peak_mib"] is not None]
     versions = ("drnas_ray", "python", "torch", "ray")
@@ -95,6 +101,8 @@ def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) ->
         "seed": entry.seed,
         "variant": _json_text(entry.variant),
         "config": _json_text(entry.config),
+        "parent_run_id": entry.parent_run_id,
+        "from_epoch": entry.from_epoch,
         # A failure before the first checkpoint leaves no trace in the records.
         "restarts": max(last.get("restarts") or 0, record.restarts),
         "epochs_total": entry.epochs,
@@ -106,6 +114,15 @@ def run_row(results: Path, sweep: SweepFile, entry: RunEntry, record: Record) ->
         "git_commit": sweep.git_commit,
         **_trial_columns(results, record),
         **cell_columns(entry.space, last.get("genotype")),
+        **({} if point is None else _point_columns(sweep, point)),
+    }
+
+
+def _point_columns(sweep: SweepFile, point: Point) -> Row:
+    return {
+        "point": point.number,
+        "objective": point.objective,
+        "tuning": _json_text(sweep.sweep.get("search") or {}),
     }
 
 

@@ -44,7 +44,14 @@ RUNS = _schema(
         "seed": _INT,
         "variant": _TEXT,  # JSON, keys sorted
         "config": _TEXT,  # JSON, keys sorted
-        "status": _TEXT,  # done, diverged, error, running, pending
+        # Of a tuning: the point's number, its objective by now (the mean over its seeds), and the
+        # `search` section of the sweep file as JSON.
+        "point": _INT,
+        "objective": _REAL,
+        "tuning": _TEXT,
+        "parent_run_id": _TEXT,  # the run whose state this one went on from, after that epoch
+        "from_epoch": _INT,
+        "status": _TEXT,  # done, diverged, stopped (by a tuning), error, running, pending
         "restarts": _INT,  # after a failure, or by a resume
         "epochs_done": _INT,
         "epochs_total": _INT,
@@ -161,7 +168,9 @@ ADDED: Mapping[str, Mapping[int, Sequence[str]]] = {
             or name in ("answer_epoch", "diagnostics_s", "restarts")
         ]
     },
-    "runs": {2: ["restarts"]},
+    "runs": {
+        2: ["restarts", "point", "objective", "tuning", "parent_run_id", "from_epoch"],
+    },
 }
 """File and schema version, to the columns that came with it: null where a file is older."""
 

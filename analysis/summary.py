@@ -21,6 +21,8 @@ from drnas_ray.errors import UserError
 
 RETRAINED = ("retrain_test_acc_pct",)
 BENCHMARK = ("bench_valid_acc_pct", "bench_test_acc_pct")
+UNFINISHED = ("diverged", "stopped", "error", "running", "pending")
+"""The statuses of runs that do not count."""
 STATISTICS = ("n", "mean", "std", "median", "best")
 """Each metric has a column `{metric}_{statistic}`; std is the sample's (ddof 1), null for n=1."""
 
@@ -150,7 +152,7 @@ def _row(group: Group, records: Sequence[Record], names: Sequence[str]) -> Recor
         **vars(group),
         "n_runs": len(records),
         "n_done": len(done),
-        **{f"n_{name}": status.count(name) for name in ("diverged", "error", "running", "pending")},
+        **{f"n_{name}": status.count(name) for name in UNFINISHED},
         "n_seeds": len({record["seed"] for record in done}),
         "n_cells": len({record["canonical"] for record in cells}),
         "n_collapsed": sum(
@@ -168,8 +170,8 @@ def summary(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> pd.D
     """One row per (protocol, label, variant, data set), in order of first appearance.
 
     Columns: protocol, label, variant (JSON), dataset, retrain_epochs (null where all runs share
-    one recipe, or with a benchmark); n_runs and how many are done, diverged, error, running,
-    pending; of the done runs n_seeds, n_cells (distinct canonical cells), n_collapsed
+    one recipe, or with a benchmark); n_runs and how many are done, diverged, stopped, error,
+    running, pending; of the done runs n_seeds, n_cells (distinct canonical cells), n_collapsed
     (`analysis.collapse`), skip_count_mean, search_s_mean; and `STATISTICS` of each metric in
     percent: retrain_test_acc_pct, or with a benchmark bench_valid_acc_pct and bench_test_acc_pct.
 

@@ -27,7 +27,7 @@ RETRAIN_COLUMNS: Mapping[str, pa.DataType] = {
     **{name: pa.float64() for name in ("test_loss", "test_acc_pct", "lr", "wall_s", "params_m")},
     **{name: SEARCH_COLUMNS[name] for name in ("device", "threads", "host", "reported_unix_s")},
 }
-ENDED = ("done", "diverged")
+ENDED = ("done", "diverged", "stopped")
 """The statuses after which a run has nothing left to do."""
 _FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -40,7 +40,7 @@ class Record:
     rows: tuple[Row, ...] = ()
     """The last row of each epoch, by epoch, with the columns that were asked for."""
     status: str = "pending"
-    """done, diverged, error, running (some epochs) or pending (none)."""
+    """done, diverged, error, running (some epochs) or pending (none); a tuning's also stopped."""
     error: str | None = None
     """The last line of error.txt where the status is error."""
     folder: Path | None = None
@@ -109,7 +109,19 @@ _READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
 }
 
 
-def objects(line: str) -> Iterator[dict[str, Any]]:
+def reports(line: str) -> Iterator[dict[str, Any]]:
+    """The reports in a line: one, or one of each run of a tuning's point or of a pack."""
+    for value in _objects(line):
+        runs = value.get("runs")
+        if not isinstance(runs, list):
+            yield value
+            continue
+        for run in runs:
+            if isinstance(run, dict):
+                yield {"date": value.get("date"), **run}
+
+
+def _objects(line: str) -> Iterator[dict[str, Any]]:
     """The JSON object of a line, or the one that was appended to half of another."""
     start = 0
     while start >= 0:
@@ -129,10 +141,9 @@ def _value(data: Mapping[str, Any], column: str) -> Any:
 
 def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
     """The columns of a line, each of its type or None; None if the line is no report of ours."""
-    for data in objects(line):
-        if data.get(key) != ident:
-            return None
-        return typed(data, columns)
+    for data in reports(line):
+        if data.get(key) == ident:
+            return typed(data, columns)
     return None
 
 

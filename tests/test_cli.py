@@ -280,6 +280,7 @@ def test_presets_are_listed() -> None:
     lines = invoke("presets").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [
         "demo",
+        "digits-tuning",
         "nb201-mini",
         "nb201-smoke",
         "nb201-table-transfer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
 
 
-class JobTrial(tune.Trainable, ABC):
+class JobTrial(tune.Trainable):
     """Drives one job. Subclasses say how its settings are read and what its id is called.
 
     The trial's config holds `threads`, `data_root` (a path or None) and `job`: the id under
@@ -31,9 +30,12 @@ class JobTrial(tune.Trainable, ABC):
     id_key: ClassVar[str]
 
     @staticmethod
-    @abstractmethod
     def begin(job: dict[str, Any], **how: Any) -> RecordedJob | PackedJob:
-        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError."""
+        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError.
+
+        Trials that are more than one job have a `setup` of their own instead.
+        """
+        raise NotImplementedError
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the job at epoch 0."""
@@ -80,7 +82,7 @@ class JobTrial(tune.Trainable, ABC):
         """
         known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         problem: Exception = UserError(f"no checkpoint is left beside {known.path}")
-        for newest in _newest_first(known):
+        for newest in newest_first(known):
             try:
                 super().restore(newest)
             except (OSError, ValueError) as error:  # a UserError is a ValueError
@@ -101,7 +103,7 @@ class JobTrial(tune.Trainable, ABC):
         return True
 
 
-def _newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
+def newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
     """The checkpoints of the trial that `known` belongs to, by the number of epochs in them.
 
     Not by their names: a trial restored from a later one than Tune knew numbers them anew.

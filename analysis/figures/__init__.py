@@ -12,6 +12,7 @@ from analysis.figures.landscape import LANDSCAPE
 from analysis.figures.progress import HESSIAN, SKIPS, TRAJECTORY
 from analysis.figures.proposition1 import PROPOSITION1
 from analysis.figures.simplex import SIMPLEX
+from analysis.figures.tuning import IMPORTANCE, PARALLEL
 
 FIGURES: Mapping[str, FigureKind] = {
     kind.name: kind
@@ -28,6 +29,8 @@ FIGURES: Mapping[str, FigureKind] = {
         LANDSCAPE,
         PROPOSITION1,
         PARETO,
+        PARALLEL,
+        IMPORTANCE,
     )
 }
 """Every figure by its name, in the order in which a reader wants them."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from drnas_ray import __version__
-from drnas_ray.cli import bench, derive, figures, lists, report, results, runs, status
+from drnas_ray.cli import bench, derive, figures, lists, report, results, runs, status, tuning
 from drnas_ray.cli.common import out, tell
 from drnas_ray.cli.stores import local_copies
 from drnas_ray.errors import UserError
@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Architecture search as Ray Tune sweeps: many methods, many seeds, one table.\n\n"
     "Start with `drnas demo`. `drnas COMMAND --help` explains each command.",
 )
-for part in (runs, status, results, figures, derive, report, lists):
+for part in (runs, status, results, figures, derive, report, tuning, lists):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 

@@ -61,7 +61,10 @@ def sweep(
     ] = False,
     benchmark: Benchmark = None,
 ) -> None:
-    """Search every method x data set x grid value x seed of a sweep file through Ray Tune."""
+    """Search every method x data set x grid value x seed of a sweep file through Ray Tune.
+
+    With a `search:` section HyperOpt chooses settings in place of the grid.
+    """
     from drnas_ray.sweeps.spec import load_sweep
 
     planned = load_sweep(source, sets or (), seeds)
@@ -75,8 +78,13 @@ def sweep(
 
 
 def _list(planned: Any) -> None:
+    from drnas_ray.cli.tuning import list_plan
+    from drnas_ray.sweeps.points import plan_tuning
     from drnas_ray.sweeps.sweep import checked_plan
 
+    if planned.search is not None:
+        list_plan(plan_tuning(planned))
+        return
     runs = checked_plan(planned)
     for run in runs:
         varied = "".join(f" {key}={value}" for key, value in run.variant.items())
@@ -100,6 +108,7 @@ def _sweep(
     from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
     from trainables.pack import PackTrial
+    from trainables.point import PointTrial
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
 
@@ -107,12 +116,17 @@ def _sweep(
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, PackTrial, RetrainTrial),
+        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
         data_root=data_root,
         address=address,
         resume=resume,
     )
-    _wrap_up(folder, known)
+    if planned.search is not None:
+        from drnas_ray.cli.tuning import wrap_up
+
+        _say_unfinished(wrap_up(folder))
+    else:
+        _wrap_up(folder, known)
 
 
 def _wrap_up(folder: Path, known: Any) -> None:

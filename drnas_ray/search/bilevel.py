@@ -45,6 +45,10 @@ class Search:
         """Go on where `state_dict` was taken."""
         self.run.load_state_dict(state)
 
+    def adopt_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another run's, under the settings of this one."""
+        self.run.adopt_state_dict(state)
+
 
 def search_epoch(run: Run) -> dict[str, Any]:
     """Train one epoch, validate, and say what is there now: one row of `epochs.parquet`.

@@ -24,6 +24,7 @@ from drnas_ray.config import (
 )
 from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
+from drnas_ray.errors import UserError
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 from drnas_ray.search.device import device_name, use_threads
@@ -99,16 +100,33 @@ class RecordedJob:
             self.records.append({**self.job.step(), **known})
         return self.records[-1]
 
-    def save(self, path: Path) -> None:
-        """The whole job and its records in one file, complete or absent."""
-        checkpoint.save({**self.job.state_dict(), "records": json.dumps(self.records)}, path)
+    def state_dict(self) -> dict[str, Any]:
+        """The whole job and its records."""
+        return {**self.job.state_dict(), "records": json.dumps(self.records)}
 
-    def load(self, path: Path) -> None:
-        """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
-        state = checkpoint.load(path, self.config.canonical_json())
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
         self.restarts = 1 + (self.records[-1]["restarts"] if self.records else 0)
+
+    def adopt_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another search's, under these settings; its records stay its own.
+
+        Raises UserError where the job is no weight-sharing search.
+        """
+        if not isinstance(self.job, Search):
+            raise UserError("only a weight-sharing search can go on from another one's state")
+        self.job.adopt_state_dict(state)
+        self.records = []
+
+    def save(self, path: Path) -> None:
+        """The whole job and its records in one file, complete or absent."""
+        checkpoint.save(self.state_dict(), path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
+        self.load_state_dict(checkpoint.load(path, self.config.canonical_json()))
 
 
 def begin(

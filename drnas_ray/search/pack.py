@@ -59,7 +59,7 @@ class PackedJob:
                 break
         took = time.perf_counter() - begun
         return {
-            "records": self.records if self.ended else self.records[before:],
+            "runs": self.records if self.ended else self.records[before:],
             "epoch": len(self.records),
             "wall_s": took / max(len(self.records) - before, 1),
             "status": "done" if self.ended else "running",

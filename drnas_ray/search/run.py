@@ -275,6 +275,27 @@ class Run:
         self.watched = list(state["watched"])
         self.answer_epoch = state["answer_epoch"]
 
+    def adopt_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where another run's `state_dict` was taken, under this run's own settings.
+
+        Optimisers keep what they have learnt (momentum, moments) and take rates, decay and betas
+        from the settings; all else is read from them as the search goes. The two runs may differ
+        in settings that shape no tensor (`drnas_ray.sweeps.points.MAY_CHANGE`).
+        """
+        optimizers = (self.weight_optimizer, self.arch_optimizer)
+        own = [[_rates(group) for group in one.param_groups] for one in optimizers]
+        self.load_state_dict(state)
+        for optimizer, groups in zip(
+            (self.weight_optimizer, self.arch_optimizer), own, strict=True
+        ):
+            for group, rates in zip(optimizer.param_groups, groups, strict=True):
+                group.update(rates)
+
+
+def _rates(group: dict[str, Any]) -> dict[str, Any]:
+    """What a group of an optimiser has from the settings."""
+    return {key: value for key, value in group.items() if key != "params"}
+
 
 class Tally:
     """Loss and accuracy over batches, added up on the device and read once at the end."""

@@ -26,7 +26,7 @@ from drnas_ray.search.device import pick_device, use_threads
 from drnas_ray.search.ondemand import train_cell
 from drnas_ray.sweeps.live import BuildState
 from drnas_ray.sweeps.spec import Resources
-from drnas_ray.sweeps.tuner import cluster, trial_resources
+from drnas_ray.sweeps.tuner import cluster, places, trial_resources
 
 Train = Callable[[str, int], Row]
 """Canonical cell and seed to a row of the cache."""
@@ -110,7 +110,7 @@ def build(
             make = partial(trainer, recipe, data_root)
         with cluster(address):
             asked = trial_resources(resources)
-            fits = _places(asked)
+            fits = places(asked)
             count = min(len(todo), fits if workers is None else min(workers, fits))
             remote = ray.remote(
                 num_cpus=asked["cpu"], num_gpus=asked.get("gpu", 0), max_restarts=0
@@ -119,14 +119,6 @@ def build(
             _Build(start, max(1, count), todo, state, report).run()
     cache.compact()
     return state
-
-
-def _places(asked: dict[str, float]) -> int:
-    """How many actors fit on all nodes at once."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = {name.upper(): amount for name, amount in asked.items()}
-    # A hair more, for shares such as three times 0.33 of 0.99.
-    return sum(int(min(n.get(k, 0) / v + 1e-6 for k, v in wanted.items())) for n in nodes)
 
 
 class _Build:

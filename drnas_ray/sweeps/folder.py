@@ -1,6 +1,7 @@
 """A sweep's results folder: what was planned is written down before anything runs.
 
 sweep.json              the sweep, its runs, versions, commit
+points.jsonl            of a tuning: its points and their runs, known only as it goes (ledger.py)
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
 packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs
@@ -50,7 +51,13 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"):
+        fixed = ["protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"]
+        if sweep.search is not None:
+            # Its runs are not listed, so what they follow from is compared instead.
+            fixed += ["methods", "datasets", "seeds", "config", "search"]
+            now["search"].pop("trials")  # more of them may be asked for later
+            (stored["sweep"].get("search") or {}).pop("trials", None)
+        for key in fixed:
             if stored["sweep"].get(key) != now[key]:
                 raise UserError(
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
@@ -123,20 +130,22 @@ def manifest(sweep: SweepConfig, runs: list[PlannedRun]) -> dict[str, Any]:
             "ray": version("ray"),
         },
         "git_commit": _git_commit(),
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "label": run.label,
-                "method": run.config.method.name,
-                "space": run.config.space,
-                "dataset": run.config.data.label,
-                "seed": run.config.seed,
-                "epochs": run.epochs,
-                "variant": run.variant,
-                "config": run.config.model_dump(mode="json"),
-            }
-            for run in runs
-        ],
+        "runs": [run_entry(run) for run in runs],
+    }
+
+
+def run_entry(run: PlannedRun) -> dict[str, Any]:
+    """What `sweep.json`, or a tuning's `points.jsonl`, says of a run."""
+    return {
+        "run_id": run.run_id,
+        "label": run.label,
+        "method": run.config.method.name,
+        "space": run.config.space,
+        "dataset": run.config.data.label,
+        "seed": run.config.seed,
+        "epochs": run.epochs,
+        "variant": run.variant,
+        "config": run.config.model_dump(mode="json"),
     }
 
 

@@ -29,6 +29,8 @@ def run_search(
 
     Returns the last record. Raises UserError for anything wrong, before the search starts.
     """
+    if sweep.search is not None:
+        raise UserError("search: one search tunes nothing: use a sweep")
     runs = plan_runs(sweep)
     if len(runs) != 1:
         raise UserError(f"these settings make {len(runs)} runs, and a search is one: use a sweep")

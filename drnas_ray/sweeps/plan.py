@@ -59,13 +59,16 @@ class PlannedRun:
         return f"{config.method.name}-{config.data.name}-s{config.seed}-{self.run_id}"
 
 
-def plan_runs(sweep: SweepConfig) -> list[PlannedRun]:
-    """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong."""
+def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
+    """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong.
+
+    axes: what an error calls the grid.
+    """
     _check_protocol(sweep)
     methods = [_method(entry) for entry in sweep.methods]
     every = [settings for settings, _, _ in methods]
     _check_keys("config", _config_keys(sweep.config), every)
-    _check_keys("grid over", list(sweep.grid), every)
+    _check_keys(axes, list(sweep.grid), every)
     for settings, _, own in methods:
         _check_keys(f"config of method {settings.name}:", _config_keys(own), [settings])
     runs = [

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from drnas_ray.config import Settings, merged, nested
 from drnas_ray.door import validated
 from drnas_ray.errors import UserError, unknown_name
+from drnas_ray.sweeps.tuning_spec import TuningSpec
 
 
 class Resources(Settings):
@@ -50,6 +51,7 @@ class SweepConfig(Settings):
     searched, and tables look its cells up on all data sets of a benchmark.
     grid: dotted setting -> values; an axis is left out for methods that have no such setting.
     retrain: recipe with which derived cells are trained from scratch; null trains none.
+    search: settings that HyperOpt chooses, in place of a grid.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
@@ -60,6 +62,7 @@ class SweepConfig(Settings):
     config: dict[str, Any] = Field({})
     grid: dict[str, list[Any]] = Field({})
     retrain: dict[str, Any] | None = None
+    search: TuningSpec | None = None
     resources: Resources = Resources()
     max_concurrent: int | None = Field(None, ge=1)
     max_failures: int = Field(3, ge=0)

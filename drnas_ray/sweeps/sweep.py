@@ -17,9 +17,11 @@ from drnas_ray.search.job import open_table
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.points import plan_tuning
 from drnas_ray.sweeps.spec import SweepConfig
 from drnas_ray.sweeps.track import check_tracking
 from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
+from drnas_ray.sweeps.tuning import run_tuning
 
 RUNS_A_PACK = 100
 """Short runs of a trial: seconds of work, so that the trial's own cost is lost in it."""
@@ -32,6 +34,7 @@ class Trainables:
     search: type[tune.Trainable]
     pack: type[tune.Trainable]
     retrain: type[tune.Trainable]
+    point: type[tune.Trainable]
 
 
 def checked_plan(sweep: SweepConfig) -> list[PlannedRun]:
@@ -69,13 +72,19 @@ def run_sweep(
 
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
-    runs = checked_plan(sweep)
-    check_folder(out, sweep, runs, resume=resume)
-    prepare_runs(runs, data_root, retrained=sweep.retrain is not None)
     check_tracking(sweep.track)
     how = HowToRun(
         sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root, sweep.track
     )
+    if sweep.search is not None:
+        tuning = plan_tuning(sweep)
+        check_folder(out, sweep, [], resume=resume)
+        prepare_runs(list(tuning.tried), data_root, retrained=False)
+        run_tuning(tuning, out, trainables.point, how, address=address)
+        return
+    runs = checked_plan(sweep)
+    check_folder(out, sweep, runs, resume=resume)
+    prepare_runs(runs, data_root, retrained=sweep.retrain is not None)
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
@@ -120,7 +129,7 @@ def _packs(runs: list[PlannedRun]) -> list[TrialJob]:
 def _single(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The records of single runs: a pack's last one holds those of all its runs."""
     for record in records:
-        yield from record.get("records", [record])
+        yield from record.get("runs", [record])
 
 
 def _retrain_job(key: str, config: RetrainConfig) -> TrialJob:

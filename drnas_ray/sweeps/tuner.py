@@ -99,6 +99,14 @@ def trial_resources(wanted: Resources) -> dict[str, float]:
     return asked
 
 
+def places(asked: dict[str, float]) -> int:
+    """How many trials, or actors, fit on all nodes at once."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = {name.upper(): amount for name, amount in asked.items()}
+    # A hair more, for shares such as three times 0.33 of 0.99.
+    return sum(int(min(n.get(k, 0) / v + 1e-6 for k, v in wanted.items())) for n in nodes)
+
+
 @dataclass(frozen=True)
 class HowToRun:
     """What decides how trials run, and never what comes out of them."""

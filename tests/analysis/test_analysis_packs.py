@@ -35,7 +35,7 @@ def packed(fake):
 
 def report(fake, *seeds, date="2024-01-02_00-00-00"):
     rows = [fake.epoch(f"a{seed}", 1, 100 + seed, "done") for seed in seeds]
-    return {"records": rows, "date": date, "epoch": max(seeds) + 1}
+    return {"runs": rows, "date": date, "epoch": max(seeds) + 1}
 
 
 def test_every_run_of_a_pack_has_its_rows(packed, fake):
@@ -68,8 +68,8 @@ def test_a_failure_before_the_last_report_is_over(packed, fake):
 
 def test_a_cut_line_and_a_broken_report(packed, fake):
     broken = report(fake, 0)
-    broken["records"][0]["epoch"] = "one"
-    got = collect(packed([report(fake, 1), broken], tail='{"records": [{"run_id": "a2", "ep'))
+    broken["runs"][0]["epoch"] = "one"
+    got = collect(packed([report(fake, 1), broken], tail='{"runs": [{"run_id": "a2", "ep'))
     assert got.runs["status"].tolist() == ["pending", "done", "pending", "pending"]
     assert got.warnings == ("pack-0000: 1 of its reports can't be read: skipped",)
 

@@ -46,10 +46,10 @@ def test_the_records_are_those_of_single_runs(three_a_step):
     found = steps(begin_pack(RUNS, **HOW))
     assert [step["epoch"] for step in found] == [3, 6, 7]
     assert [step["status"] for step in found] == ["running", "running", "done"]
-    assert [len(step["records"]) for step in found] == [3, 3, 7]  # the last says them all
+    assert [len(step["runs"]) for step in found] == [3, 3, 7]  # the last says them all
     alone = [begin(config, {"run_id": i}, **HOW).step() for i, config in RUNS.items()]
-    assert plain(found[-1]["records"]) == plain(alone)
-    assert all("reported_unix_s" in record for record in found[0]["records"])
+    assert plain(found[-1]["runs"]) == plain(alone)
+    assert all("reported_unix_s" in record for record in found[0]["runs"])
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
@@ -62,11 +62,11 @@ def test_it_goes_on_where_it_was_saved(three_a_step, tmp_path, cut):
     again.load(tmp_path / "run.pt")
     kept = list(again.records)
     if again.ended:
-        assert plain(again.step()["records"]) == plain(job.records)
+        assert plain(again.step()["runs"]) == plain(job.records)
     else:
         last = steps(again)[-1]
-        assert last["records"][: len(kept)] == kept  # not run again, times and all
-        assert [r["run_id"] for r in last["records"]] == list(RUNS)
+        assert last["runs"][: len(kept)] == kept  # not run again, times and all
+        assert [r["run_id"] for r in last["runs"]] == list(RUNS)
 
 
 def test_another_packs_checkpoint_is_refused(tmp_path):

@@ -131,7 +131,7 @@ def test_presets_parse_and_plan() -> None:
         expected = len(sweep.methods) * len(sweep.datasets) * len(sweep.seeds)
         assert len(checked_plan(sweep)) == expected
     assert {*presets()} == {
-        "demo", "nb201-mini", "nb201-smoke", "nb201-table", "nb201-table-transfer",
+        "demo", "digits-tuning", "nb201-mini", "nb201-smoke", "nb201-table", "nb201-table-transfer",
     }  # fmt: skip
 
 

@@ -92,13 +92,13 @@ def test_a_pack_of_short_runs_is_one_trial(tmp_path: Path) -> None:
     job = {"pack_id": "pack-0000", "folder": "pack-0000", "settings": settings}
     packed = PackTrial({"job": job, "threads": 1, "data_root": None})
     *_, last = finish(packed)
-    assert [record["run_id"] for record in last["records"]] == list(settings)
+    assert [record["run_id"] for record in last["runs"]] == list(settings)
     packed.save_checkpoint(str(tmp_path))
     lines = (tmp_path / RECORDS_FILE).read_text().splitlines()
     assert [json.loads(line)["run_id"] for line in lines] == list(settings)
     fresh = PackTrial({"job": job, "threads": 1, "data_root": None})
     fresh.load_checkpoint(str(tmp_path))
-    assert finish(fresh)[0]["records"] == packed.job.records  # says again, runs nothing
+    assert finish(fresh)[0]["runs"] == packed.job.records  # says again, runs nothing
 
 
 def test_restarts_are_counted(tmp_path: Path) -> None:
