@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from drnas_ray import __version__
-from drnas_ray.cli import bench, lists, results, runs
+from drnas_ray.cli import bench, cluster, lists, results, runs
 from drnas_ray.cli.common import out
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 for part in (runs, results, lists):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.callback(invoke_without_command=True)
