@@ -108,9 +108,7 @@ def _estimate(
     if limit is None:
         return
     if result.gpu_hours is None:
-        raise UserError(
-            f"--gpu-hours {limit:g}: no GPU hours are known, for not every row was measured on a GPU"
-        )
+        raise UserError(f"--gpu-hours {limit:g}: not every row was measured on a GPU")
     if result.gpu_hours > limit:
         raise UserError(f"{sweep.name} takes {result.gpu_hours:.1f} GPU hours, above {limit:g}")
 

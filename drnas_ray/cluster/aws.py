@@ -122,8 +122,8 @@ def _enums(where: str, value: Any, shape: Any) -> Iterator[Finding]:
     elif shape.type_name == "list" and isinstance(value, list):
         for number, below in enumerate(value):
             yield from _enums(f"{where}[{number}]", below, shape.member)
-    elif shape.type_name == "string" and shape.enum and isinstance(value, str):
-        if value not in shape.enum and FILL_IN not in value:
+    elif shape.type_name == "string" and isinstance(value, str):
+        if shape.enum and value not in shape.enum and FILL_IN not in value:
             hint = did_you_mean(value, shape.enum)
             yield problem(where, f"'{value}' is unknown to EC2: {hint}".rstrip(" :"))
 

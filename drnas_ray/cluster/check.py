@@ -47,6 +47,5 @@ def _to_fill_in(documents: list[dict[str, Any]]) -> Iterator[Finding]:
             for word in text.split():
                 if FILL_IN in word:
                     places.setdefault(word, []).append(where)
-    for word, where in places.items():
-        shown = word if len(word) <= 60 else f"{word[:57]}..."
-        yield todo(", ".join(where), f"{shown} is yours to fill in")
+    for word, found in places.items():
+        yield todo(", ".join(found), f"{word} is yours to fill in")

@@ -17,9 +17,9 @@ Quantity = str | int | float
 class Resources(Shape):
     """What a container asks for, and its limits."""
 
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
-    claims: list[dict[str, Any]] = []
+    requests: dict[str, Quantity] = Field({})
+    limits: dict[str, Quantity] = Field({})
+    claims: list[dict[str, Any]] = Field([])
 
 
 class AuthOptions(Shape):
@@ -37,10 +37,10 @@ class AutoscalerOptions(Shape):
     resources: Resources = Resources()
     image: str | None = None
     imagePullPolicy: str | None = None
-    env: list[dict[str, Any]] = []
-    envFrom: list[dict[str, Any]] = []
-    volumeMounts: list[dict[str, Any]] = []
-    securityContext: dict[str, Any] = {}
+    env: list[dict[str, Any]] = Field([])
+    envFrom: list[dict[str, Any]] = Field([])
+    volumeMounts: list[dict[str, Any]] = Field([])
+    securityContext: dict[str, Any] = Field({})
     idleTimeoutSeconds: int | None = Field(None, ge=0)
     upscalingMode: Literal["Default", "Aggressive", "Conservative"] | None = None
 
@@ -48,17 +48,17 @@ class AutoscalerOptions(Shape):
 class Group(Shape):
     """What head and workers share."""
 
-    rayStartParams: dict[str, str] = {}
+    rayStartParams: dict[str, str] = Field({})
     template: dict[str, Any]
-    resources: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    resources: dict[str, str] = Field({})
+    labels: dict[str, str] = Field({})
 
 
 class HeadGroup(Group):
     """The head's pod."""
 
     serviceType: str | None = None
-    headService: dict[str, Any] = {}
+    headService: dict[str, Any] = Field({})
     enableIngress: bool = False
 
 
@@ -72,7 +72,7 @@ class WorkerGroup(Group):
     numOfHosts: int = Field(1, ge=1)
     idleTimeoutSeconds: int | None = Field(None, ge=0)
     suspend: bool = False
-    scaleStrategy: dict[str, Any] = {}
+    scaleStrategy: dict[str, Any] = Field({})
 
 
 class ClusterSpec(Shape):
@@ -80,15 +80,15 @@ class ClusterSpec(Shape):
 
     rayVersion: str | None = None
     headGroupSpec: HeadGroup
-    workerGroupSpecs: list[WorkerGroup] = []
+    workerGroupSpecs: list[WorkerGroup] = Field([])
     authOptions: AuthOptions | None = None
     enableInTreeAutoscaling: bool = False
     autoscalerOptions: AutoscalerOptions | None = None
-    headServiceAnnotations: dict[str, str] = {}
-    gcsFaultToleranceOptions: dict[str, Any] = {}
-    upgradeStrategy: dict[str, Any] = {}
-    networkPolicy: dict[str, Any] = {}
-    tlsOptions: dict[str, Any] = {}
+    headServiceAnnotations: dict[str, str] = Field({})
+    gcsFaultToleranceOptions: dict[str, Any] = Field({})
+    upgradeStrategy: dict[str, Any] = Field({})
+    networkPolicy: dict[str, Any] = Field({})
+    tlsOptions: dict[str, Any] = Field({})
     managedBy: str | None = None
     suspend: bool = False
 
@@ -98,15 +98,15 @@ class JobSpec(Shape):
 
     entrypoint: str
     rayClusterSpec: ClusterSpec | None = None
-    clusterSelector: dict[str, str] = {}
+    clusterSelector: dict[str, str] = Field({})
     submissionMode: Literal["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"] = (
         "K8sJobMode"
     )
-    submitterPodTemplate: dict[str, Any] = {}
-    submitterConfig: dict[str, Any] = {}
+    submitterPodTemplate: dict[str, Any] = Field({})
+    submitterConfig: dict[str, Any] = Field({})
     runtimeEnvYAML: str | None = None
     jobId: str | None = None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = Field({})
     entrypointNumCpus: float | None = None
     entrypointNumGpus: float | None = None
     entrypointResources: str | None = None
@@ -115,7 +115,7 @@ class JobSpec(Shape):
     preRunningDeadlineSeconds: int | None = Field(None, ge=1)
     shutdownAfterJobFinishes: bool = False
     ttlSecondsAfterFinished: int | None = Field(None, ge=0)
-    deletionStrategy: dict[str, Any] = {}
+    deletionStrategy: dict[str, Any] = Field({})
     managedBy: str | None = None
     suspend: bool = False
 

@@ -41,7 +41,8 @@ def onprem_problems(raw: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _addresses(head: Any, workers: list[str]) -> Iterator[Finding]:
-    for where, host in [("head_ip", head), *(("worker_ips", one) for one in workers)]:
+    hosts: list[tuple[str, Any]] = [("head_ip", head), *(("worker_ips", one) for one in workers)]
+    for where, host in hosts:
         if isinstance(host, str) and not _is_host(host):
             yield problem(f"provider.{where}", f"'{host}' is no address or host name")
     if head in workers:

@@ -176,10 +176,9 @@ def _fields_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
     """Names of the keys where `loc` leads."""
     here: Any = kind
     for part in loc:
-        if _is_model(here):
-            here = here.model_fields[str(part)].annotation
-        else:  # a mapping's values, or a list's
-            here = get_args(here)[-1]
+        # In a mapping or a list, `part` is a key or a place, and all have one kind of value.
+        in_model = _is_model(here)
+        here = here.model_fields[str(part)].annotation if in_model else get_args(here)[-1]
         if get_origin(here) not in (dict, list):
             here = next((one for one in get_args(here) if _is_model(one)), here)
     return set(here.model_fields) if _is_model(here) else set()

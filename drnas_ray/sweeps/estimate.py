@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def gpu_hours(self) -> float | None:
-        """GPUs' time, each trial counted by its share; None unless all rows were measured on one."""
+        """GPUs' time, by each trial's share; None unless all rows were measured on one."""
         if self.unmeasured or not all(line.pace and line.pace.on_gpu for line in self.lines):
             return None
         return sum(line.seconds or 0 for line in self.lines) / 3600 * self.resources.gpu
