@@ -41,7 +41,7 @@ def numbers(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
             yield problem(
                 f"available_node_types.{name}", f"min_workers={least} is above max_workers={most}"
             )
-    if isinstance(most_of_all, int) and wanted > most_of_all:
+    if isinstance(most_of_all, int) and wanted > most_of_all >= 0:
         yield problem(
             "max_workers",
             f"{most_of_all} is below the {wanted} that the types' min_workers ask for",
@@ -72,11 +72,11 @@ def security(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _head(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
-    head = raw.get("head_node_type")
-    if head is None or not types:
+    if raw.get("head_node_type") is None or not types:
         return
+    head = str(raw["head_node_type"])
     if head not in types:
-        hint = did_you_mean(str(head), types)
+        hint = did_you_mean(head, types)
         yield problem(
             "head_node_type", f"'{head}' is no type: {hint}known: {', '.join(sorted(types))}"
         )
@@ -122,10 +122,13 @@ def _enums(where: str, value: Any, shape: Any) -> Iterator[Finding]:
     elif shape.type_name == "list" and isinstance(value, list):
         for number, below in enumerate(value):
             yield from _enums(f"{where}[{number}]", below, shape.member)
-    elif shape.type_name == "string" and isinstance(value, str):
-        if shape.enum and value not in shape.enum and FILL_IN not in value:
-            hint = did_you_mean(value, shape.enum)
-            yield problem(where, f"'{value}' is unknown to EC2: {hint}".rstrip(" :"))
+    elif isinstance(value, str) and shape.type_name == "string" and _unlisted(value, shape.enum):
+        hint = did_you_mean(value, shape.enum)
+        yield problem(where, f"'{value}' is unknown to EC2: {hint}".rstrip(" :"))
+
+
+def _unlisted(value: str, known: list[str]) -> bool:
+    return bool(known) and value not in known and FILL_IN not in value
 
 
 @cache

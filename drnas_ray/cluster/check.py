@@ -19,7 +19,11 @@ from drnas_ray.cluster.storage import storage_problems
 def check(path: Path) -> list[Finding]:
     """All findings, problems first. Raises UserError where it is no cluster file at all."""
     documents = read(path)
-    kind = kind_of(documents, path)
+    return check_documents(kind_of(documents, path), documents)
+
+
+def check_documents(kind: Kind, documents: list[dict[str, Any]]) -> list[Finding]:
+    """The same for what a file holds."""
     found = list(dict.fromkeys([*_findings(kind, documents), *_to_fill_in(documents)]))
     return sorted(found, key=lambda finding: list(Level).index(finding.level))
 

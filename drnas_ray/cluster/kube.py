@@ -32,9 +32,9 @@ def kube_problems(documents: list[Raw]) -> Iterator[Finding]:
             yield problem(f"{where}.metadata.name", "is missing")
         elif not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
             yield problem(f"{where}.metadata.name", f"'{name}': small letters, digits and - only")
-        kind, spec = document.get("kind"), mapping(document.get("spec"))
+        kind, spec = str(document.get("kind")), mapping(document.get("spec"))
         if kind in SPECS:
-            yield from shape_problems(SPECS[str(kind)], spec, f"{where}.spec")
+            yield from shape_problems(SPECS[kind], spec, f"{where}.spec")
         if kind == "RayCluster":
             named[str(name)] = spec
             yield from cluster_problems(spec, f"{where}.spec")
@@ -175,7 +175,7 @@ def job_problems(spec: Raw, where: str, clusters: dict[str, Raw]) -> Iterator[Fi
     name = selected.get("ray.io/cluster")
     if selected and name is None:
         yield problem(f"{where}.clusterSelector", "names no cluster: give ray.io/cluster: NAME")
-    elif selected and clusters and name not in clusters:
+    elif selected and clusters and str(name) not in clusters:
         known = ", ".join(sorted(clusters))
         yield problem(
             f"{where}.clusterSelector", f"'{name}' is not in this file, which has: {known}"

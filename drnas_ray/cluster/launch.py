@@ -77,11 +77,11 @@ def dashboard(raw: Raw) -> Iterator[Finding]:
 
 def token(raw: Raw) -> Iterator[Finding]:
     """Nobody without the token talks to the cluster."""
-    sources = {
+    sources = [
         source
         for target, source in mapping(raw.get("file_mounts")).items()
         if str(target).endswith(".ray/auth_token")
-    }
+    ]
     if not sources:
         yield problem("file_mounts", f'no token: mount it on every node, "{TOKEN}": "{TOKEN}"')
     for source in sources:

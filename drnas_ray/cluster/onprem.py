@@ -27,9 +27,10 @@ def onprem_problems(raw: dict[str, Any]) -> Iterator[Finding]:
     least, most = raw.get("min_workers"), raw.get("max_workers")
     if isinstance(least, int) and isinstance(most, int) and least > most:
         yield problem("min_workers", f"{least} is above max_workers={most}")
-    key = mapping(raw.get("auth")).get("ssh_private_key")
-    if isinstance(key, str) and FILL_IN not in key and not Path(key).expanduser().is_file():
-        yield todo("auth.ssh_private_key", f"{key} does not exist: `ssh-keygen -f {key}`")
+    secret = mapping(raw.get("auth")).get("ssh_private_key")
+    if isinstance(secret, str) and FILL_IN not in secret:
+        if not Path(secret).expanduser().is_file():
+            yield todo("auth.ssh_private_key", f"{secret} does not exist: `ssh-keygen -f {secret}`")
     # Found by running it (Ray 2.60): the newer autoscaler counts the head as one of the workers.
     starts = [line for line in texts(raw.get(HEAD)) if "ray start" in line]
     if starts and not any("RAY_enable_autoscaler_v2=0" in line for line in starts):
