@@ -157,6 +157,8 @@ def _print_hours(result: Any, path: Path, node: str | None) -> None:
 
 
 def _print_wall(result: Any, path: Path, node: str | None) -> None:
+    from drnas_ray.errors import UserError
+
     asked = result.resources
     slots = 0
     for group in _workers(path, node):
@@ -167,6 +169,11 @@ def _print_wall(result: Any, path: Path, node: str | None) -> None:
             out.print("give --node CPUS,GPUS for the time on the clock", highlight=False)
             return
         slots += places
+    if slots == 0:
+        raise UserError(
+            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, which no worker of {path} "
+            "has: lower resources"
+        )
     wall = result.wall_hours(slots)
     at_once = min(slots, result.max_concurrent or slots)
     clock = "" if wall is None else f", {wall:.2f} hours on the clock once all nodes are up"

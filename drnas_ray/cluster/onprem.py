@@ -28,9 +28,8 @@ def onprem_problems(raw: dict[str, Any]) -> Iterator[Finding]:
     if isinstance(least, int) and isinstance(most, int) and least > most:
         yield problem("min_workers", f"{least} is above max_workers={most}")
     secret = mapping(raw.get("auth")).get("ssh_private_key")
-    if isinstance(secret, str) and FILL_IN not in secret:
-        if not Path(secret).expanduser().is_file():
-            yield todo("auth.ssh_private_key", f"{secret} does not exist: `ssh-keygen -f {secret}`")
+    if isinstance(secret, str) and not (FILL_IN in secret or Path(secret).expanduser().is_file()):
+        yield todo("auth.ssh_private_key", f"{secret} does not exist: `ssh-keygen -f {secret}`")
     # Found by running it (Ray 2.60): the newer autoscaler counts the head as one of the workers.
     starts = [line for line in texts(raw.get(HEAD)) if "ray start" in line]
     if starts and not any("RAY_enable_autoscaler_v2=0" in line for line in starts):

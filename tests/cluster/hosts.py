@@ -137,7 +137,9 @@ class Lab:
         end = time.monotonic() + 20
         while self.ssh(host, "true").returncode:
             if time.monotonic() > end:
-                raise RuntimeError(f"{host} did not come up: {(own / 'console').read_text()[-800:]}")
+                raise RuntimeError(
+                    f"{host} did not come up: {(own / 'console').read_text()[-800:]}"
+                )
             time.sleep(0.2)
 
     def _home(self, host: str, home: Path) -> None:
@@ -203,7 +205,9 @@ class Lab:
                 time.sleep(0.05)
         (self.folder / host / "pid").unlink(missing_ok=True)
 
-    def ssh(self, host: str, command: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, host: str, command: str, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command there, as a login shell would."""
         return subprocess.run(
             ["ssh", "-q", "-o", "BatchMode=yes", "-o", "ConnectTimeout=3",
@@ -214,7 +218,7 @@ class Lab:
 
 
 def shared_paths() -> list[Path]:
-    """Folders that every host must see where they are: the environment, the interpreter, the code."""
+    """What every host must see where it is: the environment, the interpreter, the code."""
     wanted = {ROOT, Path(sys.prefix), Path(sys.base_prefix), *map(Path, sys.path)}
     folders = sorted(path.resolve() for path in wanted if path.is_dir())
     return [one for one in folders if not any(lies_below(one, o) for o in folders if o != one)]

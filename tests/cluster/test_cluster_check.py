@@ -19,7 +19,11 @@ from drnas_ray.errors import UserError
 from drnas_ray.sweeps.rayschema import ray_complaint
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {"aws": "cluster.yaml", "onprem": "clusters/onprem.yaml", "kuberay": "clusters/kuberay.yaml"}
+FILES = {
+    "aws": "cluster.yaml",
+    "onprem": "clusters/onprem.yaml",
+    "kuberay": "clusters/kuberay.yaml",
+}
 FILLED = {
     "sg-FILL-IN": "sg-0123456789abcdef0",
     "fs-FILL-IN": "fs-0123456789abcdef0",
@@ -212,14 +216,17 @@ BROKEN = [
     onprem(lambda f: f["provider"].update(worker_ip=["x"]), "did you mean 'worker_ips'"),
     onprem(lambda f: f["provider"].update(head_ip="192.0.2.300"), "'192.0.2.300' is no address"),
     onprem(lambda f: f["provider"]["worker_ips"].append("192.0.2.10"), "192.0.2.10 is the head"),
-    onprem(lambda f: f["provider"]["worker_ips"].append("192.0.2.11"), "192.0.2.11 is listed twice"),
+    onprem(
+        lambda f: f["provider"]["worker_ips"].append("192.0.2.11"), "192.0.2.11 is listed twice"
+    ),
     onprem(lambda f: f.update(min_workers=3), "min_workers: 3 is above the 2 worker_ips"),
     onprem(lambda f: f.update(min_workers=2, max_workers=1), "min_workers: 2 is above"),
     onprem(lambda f: f["auth"].pop("ssh_user"), "auth.ssh_user: is missing"),
     onprem(lambda f: f.update(available_node_types={}), "available_node_types: unknown key"),
     onprem(lambda f: replaced(f, HEAD, "RAY_enable_autoscaler_v2=0", ""), "last worker would be"),
     onprem(
-        lambda f: replaced(f, WORKER, "RAY_AUTH_MODE=token", ""), f"{WORKER}: no token authentication"
+        lambda f: replaced(f, WORKER, "RAY_AUTH_MODE=token", ""),
+        f"{WORKER}: no token authentication",
     ),
     # Kubernetes
     kube(lambda c, _: c.pop("authOptions"), "no token authentication: give mode: token"),

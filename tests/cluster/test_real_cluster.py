@@ -5,10 +5,12 @@ Uses clusters/onprem.yaml itself, with addresses, key, token and folder filled i
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,7 +25,7 @@ from sweep_runs import TIMES, rows
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(3000),
     pytest.mark.skipif(missing() is not None, reason=f"namespace hosts: {missing()}"),
 ]
 SEEDS, EPOCHS = 6, 240
@@ -50,6 +52,7 @@ COUNT_NODES = (
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
+    """Three hosts that are up."""
     # Not under /tmp or a home, which each host has of its own.
     folder = Path(tempfile.mkdtemp(prefix="drnas-hosts-", dir="/var/lib"))
     hosts = Lab(folder)
@@ -61,6 +64,17 @@ def lab() -> Iterator[Lab]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def launcher(lab: Lab) -> Iterator[Launcher]:
+    """This machine, with our file filled in."""
+    launching = Launcher(lab)
+    launching.fill_in()
+    try:
+        yield launching
+    finally:
+        launching.stop()
+
+
 class Launcher:
     """The machine that `ray up` is run on: this one, with a folder for what Ray leaves behind."""
 
@@ -68,6 +82,7 @@ class Launcher:
         self.lab = lab
         self.file = lab.folder / "onprem.yaml"
         self.log = lab.folder / "launcher.log"
+        self.started: list[subprocess.Popen[bytes]] = []
         (lab.folder / "ray").mkdir()
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
@@ -101,10 +116,19 @@ class Launcher:
         with self.log.open("ab") as log:
             log.write(f"\n$ {' '.join(map(str, words))}\n".encode())
             log.flush()
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 list(map(str, words)), env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def run(self, *words: object, timeout_s: float = 300) -> int:
         """A command to its end; its exit code."""
@@ -125,21 +149,34 @@ class Launcher:
 
     def alive(self) -> int:
         """Nodes that the cluster counts as alive."""
-        done = self.lab.ssh("head", f'RAY_AUTH_MODE=token python -c "{COUNT_NODES}"')
+        try:
+            done = self.lab.ssh("head", f'RAY_AUTH_MODE=token python -c "{COUNT_NODES}"')
+        except subprocess.TimeoutExpired:
+            return 0
         found = re.search(r"alive (\d+)", done.stdout)
         return int(found[1]) if found else 0
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
-        """Trial folder -> records in its newest whole checkpoint, which all nodes share."""
+        """Trial folder -> lines reported, from where Tune writes them first, on the head."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for path in self.out.glob("search/*/checkpoint_*/epochs.jsonl"):
+        form = "tmp/ray/session_2*/artifacts/*/search/driver_artifacts/*/result.json"
+        # Not Path.glob, which fails where a folder goes while it looks.
+        for name in glob.glob(str(self.lab.folder / "head" / form)):  # noqa: PTH207
+            lines = Path(name).read_text().split("\n")[:-1]  # the last may be half written
+            if lines:
+                found[Path(name).parent.name] = [json.loads(line) for line in lines]
+        return found
+
+    def saved(self) -> dict[str, int]:
+        """Trial folder -> epochs in its newest whole checkpoint, which all nodes share."""
+        found: dict[str, int] = {}
+        for name in glob.glob(f"{self.out}/search/*/checkpoint_*/epochs.jsonl"):  # noqa: PTH207
             try:
-                lines = [json.loads(line) for line in path.read_text().splitlines()]
-            except (FileNotFoundError, ValueError):
-                continue  # deleted, or in writing
-            trial = path.parent.parent.name
-            if len(lines) > len(found.get(trial, [])):
-                found[trial] = lines
+                epochs = Path(name).read_text().count("\n")
+            except FileNotFoundError:
+                continue  # deleted since
+            trial = Path(name).parent.parent.name
+            found[trial] = max(epochs, found.get(trial, 0))
         return found
 
 
@@ -155,7 +192,9 @@ def wait_for(sign: Callable[[], Any], timeout_s: float, launcher: Launcher, what
 def on(host: str, launcher: Launcher) -> set[str]:
     """Trials whose newest record was made on a host."""
     return {
-        trial for trial, lines in launcher.records().items() if lines[-1]["host"] == f"drnas-{host}"
+        trial
+        for trial, lines in launcher.records().items()
+        if lines[-1]["hostname"] == f"drnas-{host}"
     }
 
 
@@ -165,14 +204,12 @@ def whole_rows(out: Path, kind: str) -> list[dict[str, Any]]:
     return kept
 
 
-def test_power_cuts_change_nothing(lab: Lab) -> None:
-    launcher = Launcher(lab)
-    launcher.fill_in()
+def test_power_cuts_change_nothing(lab: Lab, launcher: Launcher) -> None:
     (lab.shared / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
     assert launcher.run("drnas", "cluster", "check", "--ready", launcher.file) == 0, launcher.said()
     up = ("ray", "up", "--yes", "--no-config-cache", launcher.file)
     assert launcher.run(*up) == 0, launcher.said()
-    wait_for(lambda: launcher.alive() == 3, 150, launcher, "three nodes")
+    wait_for(lambda: launcher.alive() == 3, 480, launcher, "three nodes")
 
     # Nobody without the token is let in.
     stranger = lab.ssh("head", f'RAY_AUTH_TOKEN=wrong python -c "{COUNT_NODES}"')
@@ -181,45 +218,49 @@ def test_power_cuts_change_nothing(lab: Lab) -> None:
     first = launcher.sweep()
     wait_for(
         lambda: len(launcher.records()) == SEEDS and on("w2", launcher) and on("w1", launcher),
-        180, launcher, "all trials at work, on both workers",
+        480, launcher, "all trials at work, on both workers",
     )  # fmt: skip
     lost = on("w2", launcher)
     lab.off("w2")
-    before = {trial: len(launcher.records()[trial]) for trial in lost}
+    before = {trial: launcher.records()[trial][-1]["epoch"] for trial in lost}
     wait_for(
         lambda: all(
-            len(lines) > before[trial] and lines[-1]["host"] != "drnas-w2"
+            lines[-1]["epoch"] > before[trial] and lines[-1]["hostname"] != "drnas-w2"
             for trial, lines in launcher.records().items()
             if trial in lost
         ),
-        180, launcher, "trials of the lost worker go on elsewhere",
+        480, launcher, "trials of the lost worker go on elsewhere",
     )  # fmt: skip
     assert first.poll() is None, launcher.said()
     lab.start("w2")
-    wait_for(lambda: launcher.alive() == 3, 180, launcher, "the rebooted worker is back")
+    wait_for(
+        # On a slow machine the sweep may be near its end first: the worker joins the next head.
+        lambda: launcher.alive() == 3 or min(launcher.saved().values()) > 0.7 * EPOCHS,
+        480, launcher, "the rebooted worker is back",
+    )  # fmt: skip
 
     assert first.poll() is None, launcher.said()
     lab.off("head")
-    reached = {trial: len(lines) for trial, lines in launcher.records().items()}
+    cut, reached = time.time(), launcher.saved()
     assert min(reached.values()) < EPOCHS, "too late: all was done when the head lost power"
-    assert first.wait(180) != 0
+    assert first.wait(480) != 0
     lab.start("head")
     assert launcher.run(*up) == 0, launcher.said()
-    wait_for(lambda: launcher.alive() == 3, 240, launcher, "three nodes again")
-    assert launcher.sweep("--resume").wait(600) == 0, launcher.said()
+    wait_for(lambda: launcher.alive() == 3, 480, launcher, "three nodes again")
+    assert launcher.sweep("--resume").wait(900) == 0, launcher.said()
     # Nothing that was in a checkpoint was done again.
-    for trial, lines in launcher.records().items():
-        assert len(lines) >= reached[trial]
+    for path in launcher.out.glob("search/*/result.json"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        later = [line["epoch"] for line in lines if line["timestamp"] > cut + 2]
+        assert not later or min(later) > reached[path.parent.name], later
     assert launcher.run("ray", "down", "--yes", launcher.file) == 0, launcher.said()
 
     undisturbed = lab.folder / "undisturbed"
     words = ("drnas", "sweep", lab.shared / "sweep.yaml", "--out", undisturbed)
-    assert launcher.run(*words, timeout_s=600) == 0, launcher.said()
+    assert launcher.run(*words, timeout_s=900) == 0, launcher.said()
     runs = whole_rows(launcher.out, "runs")
     assert [run["status"] for run in runs] == ["done"] * SEEDS
     assert len(whole_rows(launcher.out, "epochs")) == SEEDS * EPOCHS
     for kind in TIMES:
         assert whole_rows(launcher.out, kind) == whole_rows(undisturbed, kind), kind
     assert len({row["host"] for row in rows(launcher.out, "epochs")}) == 3, "all hosts took part"
-
-
