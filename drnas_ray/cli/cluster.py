@@ -171,8 +171,8 @@ def _print_wall(result: Any, path: Path, node: str | None) -> None:
         slots += places
     if slots == 0:
         raise UserError(
-            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, which no worker of {path} "
-            "has: lower resources"
+            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, which no worker of "
+            f"{path} has: lower resources"
         )
     wall = result.wall_hours(slots)
     at_once = min(slots, result.max_concurrent or slots)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,8 @@ def missing() -> str | None:
         return "needs root"
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     gone = [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
+    if find_spec("aiohttp_cors") is None:
+        return "needs ray[default]: pip install '.[cluster]'"
     return f"needs {', '.join(gone)} (iproute2, openssh-server, rsync)" if gone else None
 
 
