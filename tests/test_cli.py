@@ -223,14 +223,14 @@ def test_bad_searches(args: list[str], named: list[str], workplace: Path) -> Non
 
 
 def test_reading_what_is_no_results_folder(workplace: Path) -> None:
-    for command in ("export", "table"):
+    for command in ("export", "table", "report"):
         assert_refused(workplace, (command, "nowhere"), "no folder nowhere")
         assert_refused(workplace, (command, workplace), "it has no sweep.json")
         (workplace / "file").write_text("")
         assert_refused(workplace, (command, "file"), "no folder file")
     assert_refused(workplace, ("export", "nowhere", "--out", "there"), "no folder nowhere")
     (workplace / "sweep.json").write_text("{}")
-    for command in ("export", "table"):
+    for command in ("export", "table", "report"):
         assert_refused(workplace, (command, workplace), "sweep.json", "schema_version")
 
 

@@ -18,7 +18,10 @@ from drnas_ray.methods import METHODS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("drnas_ray", "trainables", "analysis")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-GROUND = ("drnas_ray.errors", "drnas_ray.config", "drnas_ray.archsample", "drnas_ray.spaces")
+GROUND = (
+    "drnas_ray.errors", "drnas_ray.config", "drnas_ray.archsample", "drnas_ray.spaces",
+    "drnas_ray.storage",
+)  # fmt: skip
 
 
 def module_of(path: Path) -> str:

@@ -8,31 +8,21 @@ process, however that ends. `pandas.read_parquet(FOLDER)` reads the whole.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import logging
-import os
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drnas_ray.errors import UserError
+from drnas_ray.bench.parts import ALONE, AT_ONCE, LISTING, MERGING, parts_at
 
 SCHEMA_VERSION = 1
 PARTS_KEPT = 64
 """A writer merges its own parts when there are so many of one cell each."""
-STALE_S = 3600.0
-"""What was written aside and left there so long ago is of a process that was killed."""
-_LISTING = 2**62
-"""The byte that is locked while the folder is listed or parts go; cells have those below."""
-
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 SCHEMA = pa.schema(
     {
@@ -67,25 +57,25 @@ log = logging.getLogger(__name__)
 
 
 class CellCache:
-    """One process's view of the folder. Raises UserError where it can't be made or written."""
+    """One process's view of a folder, or of a URI such as s3://bucket/cells.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Raises UserError where it can't be made or written.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.place, self.parts = place, parts_at(place)
         self._rows: dict[Key, Row] = {}
         self._seen: set[str] = set()
         self._own: list[str] = []
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock_file(folder / ".lock")
-        except OSError as error:
-            raise UserError(
-                f"benchmark cache {folder} can't be written: {error.strerror}"
-            ) from error
         self.refresh()
 
     def get(self, key: Key) -> Row | None:
         """What is known of the cell as of the last `refresh`, None where it is nothing."""
         return self._rows.get(key)
+
+    def rows(self) -> list[Row]:
+        """All that is known as of the last `refresh`, by recipe, cell and seed."""
+        return [self._rows[key] for key in sorted(self._rows)]
 
     def figure(self, key: Key, train: Callable[[], Row], *, wait: bool = True) -> Row | None:
         """The row of a cell, trained only if neither this process nor another one has done so.
@@ -94,8 +84,7 @@ class CellCache:
         """
         if (row := self.get(key)) is not None:
             return row
-        how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-        with self._locked(_place(key), how) as ours:
+        with self.parts.locked(_place(key), ALONE if wait else AT_ONCE) as ours:
             if not ours:
                 return None
             self.refresh()  # it may have been trained until a moment ago
@@ -108,7 +97,7 @@ class CellCache:
         """Read the parts that are new. A damaged one is named in a warning, once, and left out."""
         while True:
             gone = False
-            for name in sorted(self._names() - self._seen):
+            for name in sorted(self.parts.names() - self._seen):
                 rows = self._read(name)
                 gone |= rows is None
                 if rows is not None:
@@ -123,94 +112,61 @@ class CellCache:
         self._own.append(name)
         _merge_into(self._rows, [row])
         if len(self._own) >= PARTS_KEPT:
-            self._merge(self._own)
+            self._merge(lambda: self._own)
             self._own = []
 
     def compact(self) -> None:
         """Merge all parts that can be read into one, and clear away what killed processes left."""
-        self._merge(sorted(self._names()))
+        self._merge(self.parts.names)
         self._own = []
-        for path in self.folder.glob(".part-*"):
-            try:
-                if time.time() - path.stat().st_mtime > STALE_S:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
-
-    def _names(self) -> set[str]:
-        # Not while parts are deleted: a listing may miss a new part, and the ones merged into it.
-        with self._locked(_LISTING, fcntl.LOCK_SH), os.scandir(self.folder) as entries:
-            return {e.name for e in entries if e.name.startswith("part-")}
+        self.parts.clear()
 
     def _read(self, name: str) -> list[Row] | None:
         """Rows of a part, none of a damaged one; None where the part is gone."""
-        path = self.folder / name
         try:
-            with pq.ParquetFile(path) as file:
+            content = self.parts.read(name)
+            if content is None:
+                return None
+            with pq.ParquetFile(pa.BufferReader(content)) as file:
                 table = file.read(use_threads=False).select(SCHEMA.names).cast(SCHEMA)
             if any(table[name].null_count for name in ("recipe_id", "arch", "seed")):
                 raise ValueError("a row says not which cell it is of")
             rows: list[Row] = table.to_pylist()
-        except FileNotFoundError:
-            return None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             if name not in self._seen:
                 why = (str(error) or type(error).__name__).splitlines()[0]
-                log.warning("benchmark cache part %s can't be read (%s): left out", path, why)
+                part = f"{self.place}/{name}"
+                log.warning("benchmark cache part %s can't be read (%s): left out", part, why)
             return []
         return rows
 
     def _write(self, rows: list[Row]) -> str:
         name = f"part-{uuid.uuid4().hex}.parquet"
-        aside = self.folder / f".{name}"
-        try:
-            with aside.open("wb") as file:
-                pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.folder / name)
-        except OSError as error:
-            raise UserError(
-                f"benchmark cache {self.folder} can't be written: {error.strerror}"
-            ) from error
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink)
+        self.parts.write(name, sink.getvalue().to_pybytes())
         self._seen.add(name)
         return name
 
-    def _merge(self, names: Iterable[str]) -> None:
-        parts = {name: part for name in names if (part := self._read(name))}
-        if len(parts) < 2:
-            return
-        rows: dict[Key, Row] = {}
-        for part in parts.values():
-            _merge_into(rows, part)
-        self._write([rows[key] for key in sorted(rows)])
-        _merge_into(self._rows, rows.values())  # others' rows may be new here
-        with self._locked(_LISTING, fcntl.LOCK_EX):
-            for name in parts:
-                (self.folder / name).unlink(missing_ok=True)
-
-    @contextmanager
-    def _locked(self, place: int, how: int) -> Iterator[bool]:
-        """Hold one byte of the lock file; False where another process does and LOCK_NB is given.
-
-        Where the file system has no locks it yields True: at worst a cell is trained twice.
-        """
-        ours, held = True, False
-        try:
-            fcntl.lockf(self._lock, how, 1, place)
-            held = True
-        except OSError as error:
-            ours = error.errno not in (errno.EAGAIN, errno.EACCES)
-        try:
-            yield ours
-        finally:
-            if held:
-                fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, place)
+    def _merge(self, which: Callable[[], Iterable[str]]) -> None:
+        """One part in place of several; `which` is asked when nobody else is merging."""
+        with self.parts.locked(MERGING, ALONE):
+            parts = {name: part for name in sorted(which()) if (part := self._read(name))}
+            if len(parts) < 2:
+                return
+            rows: dict[Key, Row] = {}
+            for part in parts.values():
+                _merge_into(rows, part)
+            self._write([rows[key] for key in sorted(rows)])
+            _merge_into(self._rows, rows.values())  # others' rows may be new here
+            with self.parts.locked(LISTING, ALONE):
+                for name in parts:
+                    self.parts.delete(name)
 
 
 def _place(key: Key) -> int:
     """The byte of the lock file that stands for a cell, drawn from the key."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") % _LISTING
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") % LISTING
 
 
 def _merge_into(found: dict[Key, Row], rows: Iterable[Row]) -> None:
@@ -223,15 +179,3 @@ def _merge_into(found: dict[Key, Row], rows: Iterable[Row]) -> None:
 
 def _age(row: Row) -> tuple[float, str]:
     return float(row.get("finished_unix_s") or 0.0), str(row.get("host"))
-
-
-_locks: dict[Path, int] = {}
-
-
-def _lock_file(path: Path) -> int:
-    """A descriptor that stays open: closing any one of a file ends all locks of the process."""
-    path = path.resolve()
-    known = _locks.get(path)
-    if known is None or not path.exists() or os.fstat(known).st_ino != path.stat().st_ino:
-        _locks[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    return _locks[path]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from drnas_ray import __version__
-from drnas_ray.cli import bench, cluster, lists, results, runs
-from drnas_ray.cli.common import out
+from drnas_ray.cli import (
+    bench,
+    cluster,
+    derive,
+    figures,
+    lists,
+    report,
+    results,
+    runs,
+    status,
+)
+from drnas_ray.cli.common import out, tell
+from drnas_ray.cli.stores import local_copies
+from drnas_ray.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +30,7 @@ app = typer.Typer(
     help="Architecture search as Ray Tune sweeps: many methods, many seeds, one table.\n\n"
     "Start with `drnas demo`. `drnas COMMAND --help` explains each command.",
 )
-for part in (runs, results, lists):
+for part in (runs, status, results, figures, derive, report, lists):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(cluster.app, name="cluster")
@@ -35,4 +48,9 @@ def version(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        with local_copies(sys.argv[1:]) as args:
+            app(args)
+    except UserError as error:
+        tell(error)
+        sys.exit(2)

@@ -41,16 +41,21 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            err.print(f"[red]error:[/red] {escaped(' '.join(str(error).split()))}", highlight=False)
+            tell(error)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             err.print(
-                "stopped; what was done is kept: run again, with --resume, to go on",
+                "stopped; what was done is kept: run again (sweep, search: with --resume) to go on",
                 highlight=False,
             )
             raise typer.Exit(130) from None
 
     return wrapped
+
+
+def tell(error: UserError) -> None:
+    """The error in one line."""
+    err.print(f"[red]error:[/red] {escaped(' '.join(str(error).split()))}", highlight=False)
 
 
 def escaped(text: str) -> str:

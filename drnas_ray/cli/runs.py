@@ -18,6 +18,7 @@ from drnas_ray.cli.common import (
     out,
     say,
 )
+from drnas_ray.cli.stores import shown
 
 app = typer.Typer()
 
@@ -98,6 +99,7 @@ def _sweep(
 ) -> None:
     from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.pack import PackTrial
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
 
@@ -105,7 +107,7 @@ def _sweep(
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, RetrainTrial),
+        Trainables(SearchTrial, PackTrial, RetrainTrial),
         data_root=data_root,
         address=address,
         resume=resume,
@@ -127,9 +129,10 @@ def _wrap_up(folder: Path, known: Any) -> None:
     (folder / "table.csv").write_text(to_csv(result))
     pictures = draw_all(runs, folder / "cells")
     out.print(to_rich(result))
-    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
-    out.print(f"table     {folder / 'table.md'}  {folder / 'table.csv'}", highlight=False)
-    out.print(f"pictures  {folder / 'cells'} ({len(pictures)} files)", highlight=False)
+    out.print("Parquet   " + "  ".join(shown(path) for path in exported.paths), highlight=False)
+    tables = (folder / name for name in ("table.md", "table.csv"))
+    out.print("table     " + "  ".join(shown(path) for path in tables), highlight=False)
+    out.print(f"pictures  {shown(folder / 'cells')} ({len(pictures)} files)", highlight=False)
     _say_unfinished(runs)
 
 

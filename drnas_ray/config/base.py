@@ -61,6 +61,8 @@ class MethodSettings(Settings):
     """Strengths say before the end which operations are better: what pruning goes by."""
     differentiable: ClassVar[bool] = True
     """The weight step's loss has a gradient with respect to what is learnt."""
+    dirichlet: ClassVar[bool] = False
+    """Shares of each edge are drawn from a learnt Dirichlet, whose concentration strengths are."""
     queries_benchmark: ClassVar[bool] = False
     """Without a supernet: it is told the figures of the cells that it asks for."""
 
@@ -139,10 +141,18 @@ def check_nesterov(nesterov: bool, momentum: float) -> None:
         raise ValueError("nesterov=true needs momentum above 0, got momentum=0")
 
 
+def is_uri(place: str | Path) -> bool:
+    """Whether it names a store, such as s3://bucket/path, and not a local path."""
+    return "://" in str(place)
+
+
 def absolute(path: str | None) -> str | None:
-    """The path for a process in another folder. Raises ValueError for a ~name of nobody."""
+    """The path for a process in another folder; a URI as it is.
+
+    Raises ValueError for a ~name of nobody.
+    """
     try:
-        return None if path is None else str(Path(path).expanduser().absolute())
+        return path if path is None or is_uri(path) else str(Path(path).expanduser().absolute())
     except RuntimeError as error:
         raise ValueError(f"it can't be found: {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -78,7 +77,7 @@ class TrainOnDemand(Benchmark):
         self.recipe = CellRecipe(space=config.space, data=config.data, train=train)
         self.seed, self.halves, self.device = config.seed, halves, device
         self.space = space_named(config.space)
-        self.cache = None if cache is None else CellCache(Path(cache))
+        self.cache = None if cache is None else CellCache(cache)
         self.known: dict[str, Answer] = {}
 
     def query(self, genotype: str) -> Answer:

@@ -19,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from drnas_ray.bench.cache import CellCache, Key, Row
 from drnas_ray.config import CellRecipe
+from drnas_ray.config.base import absolute
 from drnas_ray.data.catalog import load_train, search_halves
 from drnas_ray.errors import UserError
 from drnas_ray.search.device import pick_device, use_threads
@@ -52,7 +53,7 @@ class Builder:
 
     def __init__(self, folder: str, threads: int, make: Callable[[], Train]) -> None:
         use_threads(threads)
-        self.cache, self.train = CellCache(Path(folder)), make()
+        self.cache, self.train = CellCache(folder), make()
 
     def ready(self) -> None:
         """Returns once the actor has a place and its data."""
@@ -82,7 +83,7 @@ def build(
     cells: list[str],
     seeds: tuple[int, ...],
     recipe: CellRecipe,
-    out: Path,
+    out: Path | str,
     *,
     resources: Resources,
     workers: int | None = None,
@@ -91,14 +92,15 @@ def build(
     report: Callable[[BuildState], None] = lambda state: None,
     make: Callable[[], Train] | None = None,
 ) -> BuildState:
-    """Train each cell under each seed unless `out` knows it; how it ended.
+    """Train each cell under each seed unless `out`, a folder or a URI, knows it; how it ended.
 
     workers: at most so many at once; None: as many as fit. make: what trains in an actor, if not
     the recipe. Raises UserError for data, a folder, or resources that can't be had.
     """
-    out = out.expanduser().absolute()
+    place = absolute(str(out))
+    assert place is not None
     data_root = None if data_root is None else data_root.expanduser().absolute()
-    cache = CellCache(out)
+    cache = CellCache(place)
     keys = [(recipe.id(), cell, seed) for seed in seeds for cell in cells]
     todo = [key for key in keys if cache.get(key) is None]
     state = BuildState(len(keys), len(keys) - len(todo))
@@ -113,7 +115,7 @@ def build(
             remote = ray.remote(
                 num_cpus=asked["cpu"], num_gpus=asked.get("gpu", 0), max_restarts=0
             )(Builder)
-            start = partial(remote.remote, str(out), resources.threads, make)
+            start = partial(remote.remote, place, resources.threads, make)
             _Build(start, max(1, count), todo, state, report).run()
     cache.compact()
     return state
@@ -145,6 +147,7 @@ class _Build:
         self.tries: dict[Key, int] = {}
         self.spent_s = 0.0
         self.begun: float | None = None
+        self.suspects: set[Key] = set()  # were in flight when a process died: now sent alone
         self.stillborn = 0
         self.workers = [self._worker() for _ in range(count)]
 
@@ -180,6 +183,8 @@ class _Build:
         mean_s = self.spent_s / self.state.done if self.state.done else SHORT_S
         wanted = CALLS_IN_FLIGHT if mean_s < SHORT_S else 1
         while self.todo and len(worker.calls) < wanted:
+            if worker.calls and self.suspects & {self.todo[0], *worker.calls.values()}:
+                return
             key = self.todo.popleft()
             worker.calls[worker.actor.fill.remote(key)] = key
 
@@ -210,11 +215,17 @@ class _Build:
             self.ask_again_at = time.perf_counter() + BUSY_PAUSE_S
 
     def _bury(self, worker: _Worker, error: RayError) -> None:
-        """A new worker for one whose process died. It was at its first call; the rest waited."""
+        """A new worker for one whose process died.
+
+        Of several calls in flight any may be the cause, for the answer of one that ended may be
+        lost with the process: each is tried again alone.
+        """
         keys = [key for key in worker.calls.values() if key is not None]
-        if keys:
+        if len(keys) == 1:
             self._failed(keys[0], "the process that trained it died")
-            self.todo.extendleft(reversed(keys[1:]))
+        elif keys:
+            self.suspects.update(keys)
+            self.todo.extendleft(reversed(keys))
         else:
             self.stillborn += 1
             if self.stillborn > TRIES:

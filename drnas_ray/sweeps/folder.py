@@ -2,6 +2,7 @@
 
 sweep.json              the sweep, its runs, versions, commit
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs
 *.parquet, table.*      what `drnas export` and `drnas table` make of them
 """
@@ -49,17 +50,30 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures"):
+        for key in ("protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"):
             if stored["sweep"].get(key) != now[key]:
                 raise UserError(
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
                     "resume with the same, or name another folder with --out"
                 )
+        _same_diagnostics(out, stored, runs)
         _noted_retrains(out)
         if not resume:
             raise UserError(f"{out} already holds this sweep: go on with --resume, or name another")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty and holds no sweep: name another folder with --out")
+
+
+def _same_diagnostics(out: Path, stored: dict[str, Any], runs: list[PlannedRun]) -> None:
+    """Raise UserError where runs were begun with others: no part of a run's id shows them."""
+    for entry, run in zip(stored["runs"], runs, strict=True):
+        begun = (entry.get("config") or {}).get("diagnostics")
+        now = run.config.model_dump(mode="json").get("diagnostics")
+        if begun is not None and begun != now:
+            raise UserError(
+                f"{out} was begun with diagnostics={begun}, not {now}: resume with the same, or "
+                "name another folder with --out"
+            )
 
 
 def make_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun]) -> None:

@@ -167,6 +167,12 @@ def fake(tmp_path: Path) -> FakeSweep:
     return FakeSweep(tmp_path / "results")
 
 
+@pytest.fixture(scope="session")
+def sweep_class() -> type[FakeSweep]:
+    """For folders that several tests share."""
+    return FakeSweep
+
+
 @pytest.fixture
 def fakes(tmp_path: Path):
     """Several folders: fakes(name, protocol) makes one."""

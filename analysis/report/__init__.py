@@ -1,0 +1,89 @@
+"""One HTML page about one or many sweeps, complete in itself: it loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.benchmark import BenchmarkTable
+from analysis.collect import Collected
+from analysis.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
+from analysis.report.page import build
+from drnas_ray.errors import UserError
+
+MOST_RUNS = 48
+"""Runs told in full unless asked otherwise; each takes some tens of kilobytes."""
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _text(name: str) -> str:
+    return (files("analysis.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What a content security policy names an inline script or style by."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def render(
+    collected: Collected,
+    benchmark: BenchmarkTable | None = None,
+    most_runs: int = MOST_RUNS,
+    progress: Callable[[str], None] = _silent,
+) -> str:
+    """The page as HTML; equal data give equal text.
+
+    collected: of `analysis.load.load`, with the column `sweep`. most_runs: how many runs are told
+    in full. progress hears what is being made. Raises UserError without runs, or where the
+    benchmark lacks a data set or a cell.
+    """
+    environment = Environment(
+        loader=PackageLoader("analysis.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = _text("report.css"), _text("report.js")
+    return environment.get_template("report.html.j2").render(
+        page=build(collected, benchmark, most_runs, progress),
+        box={
+            "width": WIDTH,
+            "height": HEIGHT,
+            "left": LEFT,
+            "right": WIDTH - RIGHT,
+            "bottom": HEIGHT - BOTTOM,
+        },
+        # Ours, and their hashes must be of the very text; all else is escaped.
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def write(text: str, path: Path) -> None:
+    """Put the page there, aside first: a reader never sees half of it. Raises UserError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=path.parent) as aside:
+            whole = Path(aside, path.name)
+            whole.write_text(text, encoding="utf-8", newline="\n")
+            whole.replace(path)
+    except OSError as err:
+        raise UserError(f"can't write {path}: {err}") from err
+
+
+__all__ = ["MOST_RUNS", "render", "write"]

@@ -1,0 +1,102 @@
+"""The tables of results and statistics, as the page shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.benchmark import BenchmarkTable
+from analysis.pairs import paired
+from analysis.paper import paper_table
+from analysis.paper_notes import kept_runs
+from analysis.render import Cell, Table
+from analysis.report.grids import NONE, Entry, Grid, grid, words
+from analysis.statistics import statistics
+from analysis.stattables import paired_table, statistics_table
+from analysis.tables import table
+from drnas_ray.bench.columns import CELLS
+from drnas_ray.bench.published import NAMES, published
+from drnas_ray.errors import UserError
+
+_FIGURE = re.compile(r"(?:~ )?(-?\d+(?:\.\d+)?)")
+_UNDONE = re.compile(r"0 of \d+ [a-z]")
+_PAPER = {
+    "nb201": "NAS-Bench-201, ours beside the paper's",
+    "cifar10": "CIFAR-10, ours beside the paper's",
+    "imagenet": "ImageNet, ours beside the paper's",
+}
+
+
+def _entry(cell: Cell, is_word: bool) -> Entry:
+    """A cell, sorted by its mean, or by the number that its text begins with."""
+    text = cell.text()
+    if is_word or text == "":
+        return words(text)
+    if cell.n:
+        return Entry(text, order=cell.mean)
+    begins = _FIGURE.match(text)
+    if begins is None or _UNDONE.match(text):
+        return Entry(NONE if text == "-" else text, missing=True)
+    return Entry(text, order=float(begins[1]))
+
+
+def result_grid(caption: str, made: Table) -> Grid:
+    """A table of `analysis.render`, its figures sorted as numbers and its notes below."""
+    rows = [
+        [words(label), *(_entry(cell, i in made.words) for i, cell in enumerate(cells))]
+        for label, cells in made.rows
+    ]
+    kinds = [False, *(i not in made.words for i in range(len(made.columns)))]
+    return grid(
+        caption,
+        [made.first, *made.columns],
+        rows,
+        numeric=kinds,
+        groups=[("", 1), *made.groups] if made.groups else (),
+        notes=made.notes,
+    )
+
+
+def _sources(
+    runs: pd.DataFrame, benchmark: BenchmarkTable | None
+) -> Sequence[tuple[str, BenchmarkTable | None]]:
+    """Where figures come from: retrainings if there are any, and the benchmark if one is given."""
+    retrained = ("test accuracy in %, cells retrained from scratch", None)
+    if benchmark is None:
+        return [retrained]
+    looked_up = (f"accuracy in % of the derived cells in {benchmark.label}", benchmark)
+    return [retrained, looked_up] if runs["retrain_id"].notna().any() else [looked_up]
+
+
+def results(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Grid]:
+    """The comparison of methods, then the paper's tables that the runs belong to."""
+    grids = [
+        result_grid(f"Methods: {about}", table(runs, source))
+        for about, source in _sources(runs, benchmark)
+    ]
+    # Figures of cells that were trained here do not stand beside the paper's.
+    whole = benchmark is not None and (benchmark.epochs, benchmark.cells) == (200, CELLS)
+    for name in NAMES:
+        if not kept_runs(published(name), runs).empty:
+            made = paper_table(name, runs, benchmark if whole else None)
+            grids.append(result_grid(_PAPER[name], made))
+    return grids
+
+
+def statistic_grids(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Grid]:
+    """Location, spread, interval and collapse of every row, and comparisons over common seeds."""
+    grids = []
+    for about, source in _sources(runs, benchmark):
+        made = statistics_table(statistics(runs, source), source)
+        grids.append(result_grid(f"Over seeds: {about}", made))
+        caption = f"Pairs of methods over common seeds: {about}"
+        try:
+            pairs = paired_table(paired(runs, source), source)
+        except UserError as too_many:
+            grids.append(grid(caption, [], [], notes=[f"Left out: {too_many}."]))
+            continue
+        if pairs.rows:
+            grids.append(result_grid(caption, pairs))
+    return grids
