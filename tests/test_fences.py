@@ -192,7 +192,7 @@ def test_arrows_point_down():
         ("drnas_ray.bench",),
         ("drnas_ray.supernets", "drnas_ray.methods", "drnas_ray.blackbox", "drnas_ray.data"),
         ("drnas_ray.networks",),
-        ("drnas_ray.search", "drnas_ray.door"),
+        ("drnas_ray.search", "drnas_ray.door", "drnas_ray.cluster"),
         ("trainables", "analysis", "drnas_ray.sweeps"),
         ("drnas_ray.cli",),
     ]

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from drnas_ray import __version__
-from drnas_ray.cli import bench, derive, figures, lists, report, results, runs, status, tuning
+from drnas_ray.cli import (
+    bench,
+    cluster,
+    derive,
+    figures,
+    lists,
+    report,
+    results,
+    runs,
+    status,
+    tuning,
+)
 from drnas_ray.cli.common import out, tell
 from drnas_ray.cli.stores import local_copies
 from drnas_ray.errors import UserError
@@ -23,6 +34,7 @@ app = typer.Typer(
 for part in (runs, status, results, figures, derive, report, tuning, lists):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.callback(invoke_without_command=True)

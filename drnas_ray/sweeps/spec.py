@@ -22,6 +22,8 @@ class Resources(Settings):
 
     cpu: float = Field(1.0, gt=0)
     gpu: float = Field(1.0, ge=0)
+    scale: bool = False
+    """Nodes come as trials wait for them, so ask for just this, whatever nodes there are now."""
 
     @property
     def threads(self) -> int:

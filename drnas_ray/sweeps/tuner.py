@@ -82,8 +82,11 @@ def _check_address(address: str) -> None:
 def trial_resources(wanted: Resources) -> dict[str, float]:
     """What a trial asks Ray for: its GPU share only where there are GPUs.
 
-    Raises UserError where no node could ever hold one trial.
+    Raises UserError where no node could ever hold one trial. On a cluster that grows by itself the
+    nodes of this moment say nothing.
     """
+    if wanted.scale:
+        return {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if wanted.gpu else {})
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = max((node.get("GPU", 0) for node in nodes), default=0)
     asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if gpus and wanted.gpu else {})
