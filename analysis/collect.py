@@ -1,13 +1,15 @@
 """A results folder as three tables, in memory (`collect`) or as Parquet files (`export`).
 
 Works at any moment, also while the sweep runs. Trials are read one after another and rows leave in
-chunks, so an export holds one row a run, not one an epoch. The same data give the same bytes.
+chunks, so an export holds one row a run, not one an epoch. The same files give the same bytes: each
+notes what it was made of (`analysis.freshness`).
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.folder import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
+from analysis.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
+from analysis.packs import read_packs
 from analysis.points import CUT_SHORT, Point, load_points, point_folders
 from analysis.rows import retrain_columns, retrain_row, run_row
 from analysis.schema import SCHEMAS, Row, as_frame, as_table, read_frame
@@ -96,8 +100,7 @@ def _run_row(
         return run_row(results, sweep, entry, record, point)
     except UserError as err:  # damage in one run must not cost the other 9,999
         warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
-        rows = tuple(row | {"genotype": None} for row in record.rows)
-        bare = Record(rows, record.status, record.error, record.folder, record.damaged)
+        bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
         return run_row(results, sweep, entry, bare, point)
 
 
@@ -114,7 +117,9 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         for ident in job["run_ids"]:
             jobs_of.setdefault(ident, []).append(job)
     folders, damaged = trial_folders(results, "search", "run_id")
-    warnings += damaged + _unknown(folders, {run.run_id for run, _ in entries}, "sweep.json")
+    packed, damaged_packs = read_packs(results)
+    known = {run.run_id for run, _ in entries}
+    warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
     seen: set[str] = set()
     for entry, point in entries:
         ident = entry.run_id
@@ -122,8 +127,11 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
             warnings.append(f"run {ident} is twice in sweep.json: the first counts")
             continue
         seen.add(ident)
-        here = folders.get(ident, []) if point is None else point_folders(results, point)
-        record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
+        if ident in packed:
+            record = packed[ident]
+        else:
+            here = folders.get(ident, []) if point is None else point_folders(results, point)
+            record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
         warnings += _damage("run", ident, record)
         if point is not None and point.status in CUT_SHORT and record.status == "running":
             record = replace(record, status="stopped")
@@ -148,15 +156,27 @@ def _pump(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str,
     return tuple(warnings)
 
 
-def collect(results: Path) -> Collected:
+def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collected:
     """The three tables of a results folder.
+
+    epoch_columns: which columns of epochs to keep; None is all, () leaves its rows out too.
 
     Raises UserError if it is no results folder or its sweep.json or retrain.json is damaged;
     what is wrong with single trials is in the warnings.
     """
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in SCHEMAS}
-    warnings = _pump(Path(results), lambda kind, table: tables[kind].append(table))
-    frames = {kind: as_frame(pa.concat_tables(parts)) for kind, parts in tables.items()}
+
+    def keep(kind: str, table: pa.Table) -> None:
+        if kind == "epochs" and epoch_columns is not None:
+            table = table.select(list(epoch_columns))
+        if table.num_columns:
+            tables[kind].append(table)
+
+    warnings = _pump(Path(results), keep)
+    frames = {
+        kind: as_frame(pa.concat_tables(parts)) if parts else pd.DataFrame()
+        for kind, parts in tables.items()
+    }
     return Collected(**frames, warnings=warnings)
 
 
@@ -178,7 +198,11 @@ def export(results: Path, out: Path | None = None) -> Export:
                 )
                 for kind, schema in SCHEMAS.items()
             }
+            digest = source_digest(results)
             warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
+            for writer in writers.values():
+                told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
+                writer.add_key_value_metadata(told)
             files.close()
             paths = {kind: out / f"{kind}.parquet" for kind in SCHEMAS}
             for kind, path in paths.items():

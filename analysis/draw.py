@@ -5,65 +5,50 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.cellplot import draw_graph, drawable, legend_lines
+from analysis.style import save, styled
 from analysis.summary import variant_text
 
-_DPI = 150
 _MOST_CELLS = 20
-_MOST_ROWS, _MOST_SEEDS = 20, 12
+_MOST_ROWS, _MOST_SEEDS = 20, 8
 """Of the overview; a larger grid can't be read, and its title says what is left out."""
 
 
-def _style() -> AbstractContextManager[None]:
-    return mpl.rc_context(
-        {
-            "svg.fonttype": "none",  # text stays text: searchable, and the file small
-            "svg.hashsalt": "drnas-ray",  # ids from a fixed salt, not from chance
-            "font.family": "DejaVu Sans",
-            "text.parse_math": False,  # a label with dollar signs is no formula
-        }
-    )
-
-
-def _save(figure: Figure, path: Path, title: str) -> tuple[Path, Path]:
-    """Write path.png and path.svg. A suffix is added, not put in place of one: arch.lr=0.01."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = (path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
-    FigureCanvasAgg(figure)
-    figure.savefig(png, dpi=_DPI, metadata={"Software": None, "Title": title})
-    figure.savefig(svg, metadata={"Date": None, "Creator": None, "Title": title})
-    return png, svg
-
-
+@styled
 def draw_cell(
     genotype: str, space_name: str, path: Path, title: str | None = None
-) -> tuple[Path, Path]:
-    """Draw one cell into `path` + .png and .svg and return both paths.
+) -> tuple[Path, ...]:
+    """Draw one genotype into `path` + .png and .svg and return both paths.
 
     The title may have several lines; None prints the genotype. Raises UserError if the space has
     no picture or the genotype is none of its cells.
     """
     title = genotype if title is None else title
     head, *rest = title.split("\n")
-    with _style():
-        figure = Figure(figsize=(8, 4.6))
-        axes = figure.add_axes((0.01, 0.01, 0.98, 0.82))
-        draw_graph(axes, space_name, genotype)
-        size = 13 if len(head) < 60 else 9
-        figure.text(0.5, 0.965, head, ha="center", va="top", fontsize=size, fontweight="bold")
-        figure.text(0.5, 0.90, "\n".join(rest), ha="center", va="top", fontsize=9, color="#444444")
-        return _save(figure, Path(path), head)
+    types = drawable(space_name).cell_types
+    tall = 0.83 + 3.77 * len(types)  # inches
+    figure = Figure(figsize=(8, tall))
+    for cell, name in enumerate(types):
+        bottom = 3.77 * (len(types) - 1 - cell) / tall
+        axes = figure.add_axes((0.01, bottom + 0.01, 0.98, 3.77 / tall - 0.01))
+        draw_graph(axes, space_name, genotype, cell=cell)
+        if len(types) > 1:
+            axes.set_title(name, loc="left", fontsize=11)
+    size = 13 if len(head) < 60 else 9
+    figure.text(0.5, 1 - 0.16 / tall, head, ha="center", va="top", fontsize=size, weight="bold")
+    note: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 9, "color": "#444444"}
+    figure.text(0.5, 1 - 0.46 / tall, "\n".join(rest), **note)
+    return save(figure, Path(path), head)
 
 
-def _names(row: pd.Series[str], protocols: bool) -> str:
+def run_name(row: pd.Series[str], protocols: bool) -> str:
+    """Label and variant of a run, and its protocol where several are shown."""
     name = ", ".join(filter(None, (row["label"], variant_text(row["variant"]))))
     return f"{name} [{row['protocol']}]" if protocols else name
 
@@ -100,44 +85,68 @@ def _picture_name(method: str, row: pd.Series[str], taken: set[str]) -> str:
     return name
 
 
-def _overview(groups: Sequence[tuple[str, pd.DataFrame]], path: Path) -> tuple[Path, Path]:
-    """All cells on one page: a row per method and data set, a column per seed."""
+def cell_groups(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """(name, runs) of each method and data set with done runs, in order of first appearance."""
+    done = runs[(runs["status"] == "done") & runs["genotype"].notna()]
+    protocols = done["protocol"].nunique() > 1
+    keys = ["protocol", "label", "variant", "dataset"]
+    groups = [group for _, group in done.groupby(keys, sort=False)]
+    return [(run_name(group.iloc[0], protocols), group) for group in groups]
+
+
+@styled
+def overview(groups: Sequence[tuple[str, pd.DataFrame]], note: str = "") -> Figure:
+    """All cells on one page: a row per method, data set and cell type, a column per seed."""
     seeds = sorted({int(seed) for _, found in groups for seed in found["seed"]})
-    shown, columns = groups[:_MOST_ROWS], seeds[:_MOST_SEEDS]
+    lines = [
+        (f"{name}\n{found.iloc[0]['dataset']}".replace(", ", ",\n"), found, cell)
+        for name, found in groups
+        for cell in range(len(drawable(found.iloc[0]["space"]).cell_types))
+    ]
+    shown, columns = lines[:_MOST_ROWS], seeds[:_MOST_SEEDS]
     title = "Derived cells by method and seed"
-    if len(shown) < len(groups) or len(columns) < len(seeds):
-        title += (
-            f" (first {len(shown)} of {len(groups)} rows, {len(columns)} of {len(seeds)} seeds)"
-        )
-    left, top, bottom = 2.3, 0.8, 0.5  # inches
+    if len(shown) < len(lines) or len(columns) < len(seeds):
+        title += f" (first {len(shown)} of {len(lines)} rows, {len(columns)} of {len(seeds)} seeds)"
+    left, top, bottom = 2.3, 0.8, 0.8  # inches
     width, height = left + 1.9 * max(len(columns), 3), top + bottom + 1.15 * len(shown)
     figure = Figure(figsize=(width, height))
     grid = figure.add_gridspec(
         len(shown),
-        len(columns),
+        max(len(columns), 3),
         left=left / width,
         right=0.99,
         top=1 - top / height,
+        hspace=0,
         bottom=bottom / height,
     )
-    figure.text(0.5, 1 - 0.14 / height, title, ha="center", va="top", fontweight="bold")
-    for place, (label, found) in enumerate(shown):
+    figure.text(0.5, 1 - 0.14 / height, title, ha="center", va="top", weight="bold")
+    for place, (label, found, cell) in enumerate(shown):
+        space = drawable(found.iloc[0]["space"])
         for column, seed in enumerate(columns):
             axes = figure.add_subplot(grid[place, column])
             axes.set_axis_off()
             rows = found[found["seed"] == seed]
             if len(rows):
-                draw_graph(axes, rows.iloc[0]["space"], rows.iloc[0]["genotype"], labels=False)
+                draw_graph(axes, space.name, rows.iloc[0]["genotype"], labels=False, cell=cell)
             else:
                 axes.text(0.5, 0.5, "no cell", ha="center", va="center", color="#777777")
             if place == 0:
                 axes.set_title(f"seed {seed}", fontsize=9)
-        box = figure.add_subplot(grid[place, 0]).get_position()
-        figure.axes[-1].remove()
-        figure.text(0.1 / width, (box.y0 + box.y1) / 2, label, va="center", fontsize=9)
-    lines = legend_lines(drawable(shown[0][1].iloc[0]["space"]).ops)
-    figure.legend(handles=lines, loc="lower center", ncols=len(lines), frameon=False, fontsize=8)
-    return _save(figure, path, title)
+        middle = 1 - (top + (height - top - bottom) * (place + 0.5) / len(shown)) / height
+        kind = f"\n{space.cell_types[cell]} cell" if len(space.cell_types) > 1 else ""
+        figure.text(0.1 / width, middle, label + kind, va="center", fontsize=9)
+    ops = dict.fromkeys(op for _, found, _ in shown for op in drawable(found.iloc[0]["space"]).ops)
+    figure.legend(
+        handles=legend_lines(list(ops)),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.3 / height),
+        ncols=5,
+        frameon=False,
+        fontsize=8,
+        handlelength=3.5,
+    )
+    figure.text(0.1 / width, 0.1 / height, note, fontsize=8, color="#444444")
+    return figure
 
 
 def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:
@@ -149,22 +158,17 @@ def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:
     none where no run is done. Raises UserError if a space has no picture.
     """
     out_dir = Path(out_dir)
-    done = runs[(runs["status"] == "done") & runs["genotype"].notna()]
-    keys = ["protocol", "label", "variant", "dataset"]
-    protocols = done["protocol"].nunique() > 1
     paths: list[Path] = []
-    groups: list[tuple[str, pd.DataFrame]] = []
+    groups = cell_groups(runs)
     taken: set[str] = {"cells"}
-    for _, group in done.groupby(keys, sort=False):
-        method, dataset = _names(group.iloc[0], protocols), group.iloc[0]["dataset"]
-        groups.append((f"{method}\n{dataset}".replace(", ", ",\n"), group))
+    for method, group in groups:
         cells = [found for _, found in group.groupby("genotype", sort=False)]
         for found in sorted(cells, key=len, reverse=True)[:_MOST_CELLS]:
             first = found.iloc[0]
-            title = f"{method} on {dataset}\n{_caption(found)}"
+            title = f"{method} on {first['dataset']}\n{_caption(found)}"
             name = _picture_name(method, first, taken)
             paths += draw_cell(first["genotype"], first["space"], out_dir / name, title)
     if groups:
-        with _style():
-            paths += _overview(groups, out_dir / "cells")
+        title = "Derived cells by method and seed"
+        paths += save(overview(groups), out_dir / "cells", title)
     return paths

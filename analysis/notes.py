@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.benchmark import BenchmarkTable
 from analysis.summary import metrics, recipe_epochs
+from drnas_ray.bench.columns import CELLS
 
 _PROTOCOLS = {
     "search": "search (each data set is searched itself)",
@@ -24,7 +25,8 @@ _LEFT_OUT = (
 )
 
 
-def _joined(values: Sequence[object], most: int = 6) -> str:
+def listed(values: Sequence[object], most: int = 6) -> str:
+    """`a, b, c`, and how many more there are than `most`."""
     texts = [str(value) for value in values]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
@@ -36,17 +38,20 @@ def _span(values: pd.Series[int]) -> str:
 
 
 def _protocol(runs: pd.DataFrame) -> str:
-    found = _joined(list(dict.fromkeys(runs["dataset"][runs["protocol"] == "transfer"])))
+    found = listed(list(dict.fromkeys(runs["dataset"][runs["protocol"] == "transfer"])))
     names = [_PROTOCOLS.get(name, name).format(found) for name in dict.fromkeys(runs["protocol"])]
-    return f"Protocol: {_joined(names)}."
+    return f"Protocol: {listed(names)}."
 
 
 def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
     if benchmark is not None:
         text = (
             f"Validation and test accuracy in % of the derived cell, looked up in "
-            f"{benchmark.label}: 200-epoch entries, each the mean over the benchmark's own seeds."
+            f"{benchmark.label}: {benchmark.epochs}-epoch entries, each the mean over the "
+            "benchmark's own seeds."
         )
+        if benchmark.cells < CELLS:
+            text += f" The table knows {benchmark.cells:,} of {CELLS:,} cells."
         text += " optimal: the largest figure of its column in that file."
         if "cifar10" in set(runs["dataset"]) or "transfer" in set(runs["protocol"]):
             text += (
@@ -84,7 +89,7 @@ def _budgets(runs: pd.DataFrame) -> list[str]:
     asked = runs[(runs["status"] == "done") & runs["queries"].notna()]
     sentences = []
     for source, here in asked.groupby(asked["config"].map(_asked), sort=False):
-        labels = _joined(list(dict.fromkeys(here["label"])))
+        labels = listed(list(dict.fromkeys(here["label"])))
         sentences.append(f"{labels}: {_span(here['queries'])} cells asked for, each {source}.")
     return sentences
 
@@ -139,5 +144,5 @@ def note(
     ]
     sentences += _budgets(runs)
     if devices:
-        sentences.append(f"Searched on: {_joined(devices)}.")
+        sentences.append(f"Searched on: {listed(devices)}.")
     return tuple(sentences)

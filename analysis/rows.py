@@ -75,8 +75,10 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
     }
 
 
-_LAST = ("genotype", "val_acc_pct", "val_mean_acc_pct", "entropy_nats")
+_LAST = ("genotype", "queries", "simulated_s", "skip_count")
 """Figures of a run that are those of its last epoch."""
+_ANSWER = ("val_acc_pct", "val_mean_acc_pct", "entropy_nats")
+"""And those that are of the epoch whose cell is the answer: the last, unless it stopped early."""
 
 
 def run_row(
@@ -101,9 +103,11 @@ def run_row(
         "config": _json_text(entry.config),
         "parent_run_id": entry.parent_run_id,
         "from_epoch": entry.from_epoch,
+        # A failure before the first checkpoint leaves no trace in the records.
+        "restarts": max(last.get("restarts") or 0, record.restarts),
         "epochs_total": entry.epochs,
-        **{name: last.get(name) for name in (*_LAST, "queries", "simulated_s")},
-        "skip_count": last.get("skip_count"),
+        **{name: last.get(name) for name in _LAST},
+        **{name: record.answer.get(name) for name in _ANSWER},
         "search_s": record.total("wall_s"),
         "gpu_peak_mib": max(peaks, default=None),
         **{f"{name}_version": sweep.versions.get(name) for name in versions},

@@ -52,6 +52,7 @@ RUNS = _schema(
         "parent_run_id": _TEXT,  # the run whose state this one went on from, after that epoch
         "from_epoch": _INT,
         "status": _TEXT,  # done, diverged, stopped (by a tuning), error, running, pending
+        "restarts": _INT,  # after a failure, or by a resume
         "epochs_done": _INT,
         "epochs_total": _INT,
         "genotype": _TEXT,
@@ -113,6 +114,7 @@ EPOCHS = _schema(
         "landscape_offsets": SEQUENCE,  # along each of two directions; the grids are square
         "landscape_loss": GRID,
         "landscape_acc_pct": GRID,
+        "answer_epoch": _INT,  # of an early stop: the epoch whose cell is the answer
         "queries": _INT,
         "simulated_s": _REAL,
         "wall_s": _REAL,
@@ -120,10 +122,12 @@ EPOCHS = _schema(
         "arch_step_s": _REAL,
         "weight_step_s": _REAL,
         "val_s": _REAL,
+        "diagnostics_s": _REAL,  # not part of wall_s
         "gpu_peak_mib": _REAL,
         "device": _TEXT,
         "threads": _INT,
         "host": _TEXT,
+        "restarts": _INT,  # before this epoch
         "reported_unix_s": _REAL,
     }
 )
@@ -155,6 +159,20 @@ RETRAINS = _schema(
 )
 SCHEMAS: Mapping[str, pa.Schema] = {"runs": RUNS, "epochs": EPOCHS, "retrains": RETRAINS}
 """File name without .parquet, to what it holds."""
+ADDED: Mapping[str, Mapping[int, Sequence[str]]] = {
+    "epochs": {
+        2: [
+            name
+            for name in EPOCHS.names
+            if name.startswith(("hessian_", "proposition1_", "landscape_"))
+            or name in ("answer_epoch", "diagnostics_s", "restarts")
+        ]
+    },
+    "runs": {
+        2: ["restarts", "point", "objective", "tuning", "parent_run_id", "from_epoch"],
+    },
+}
+"""File and schema version, to the columns that came with it: null where a file is older."""
 
 
 def as_table(kind: str, rows: Sequence[Row]) -> pa.Table:
@@ -168,23 +186,56 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def read_frame(kind: str, path: Path) -> pd.DataFrame:
-    """An exported file. Raises UserError if it is missing, damaged or of another version."""
+def read_frame(kind: str, path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """An exported file, or only some of its columns; those its version had not yet are null.
+
+    Raises UserError if it is missing, damaged or of a version that this program does not know.
+    """
     if not path.is_file():
         raise UserError(f"no file {path}: export the results folder first (drnas export)")
+    schema = SCHEMAS[kind]
+    wanted = schema.names if columns is None else list(columns)
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read()
+            later = _check(kind, path, file.schema_arrow)
+            table = file.read(columns=[name for name in wanted if name not in later])
     except (pa.ArrowException, OSError) as err:
-        reason = str(err).splitlines()[0]
-        raise UserError(f"{path} can't be read ({reason}): export it again") from err
-    found = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode(errors="replace")
-    if found != str(SCHEMA_VERSION):
+        raise damaged(path, err) from err
+    for name in later & set(wanted):
+        table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
+    return as_frame(table.select(wanted))
+
+
+def damaged(path: Path, err: Exception) -> UserError:
+    """What to say of an export that Parquet's reader stumbles over."""
+    reason = (str(err).splitlines() or [type(err).__name__])[0]
+    return UserError(f"{path} can't be read ({reason}): export it again")
+
+
+def _check(kind: str, path: Path, found: pa.Schema) -> set[str]:
+    """The columns that the file's version had not yet. Raises UserError for what is no export."""
+    version = (found.metadata or {}).get(VERSION_KEY, b"none").decode(errors="replace")
+    if version not in map(str, range(1, SCHEMA_VERSION + 1)):
         raise UserError(
-            f"{path} has schema version {found}, this drnas-ray reads {SCHEMA_VERSION}: "
-            f"export it again"
+            f"{path} has schema version {version}, this drnas-ray reads 1 to {SCHEMA_VERSION}: "
+            "export it again, or use a newer drnas-ray"
         )
-    missing = [name for name in SCHEMAS[kind].names if name not in table.schema.names]
-    if missing:
-        raise UserError(f"{path} lacks the column '{missing[0]}' of {kind}.parquet: export again")
-    return as_frame(table)
+    later = {
+        name
+        for since, names in ADDED.get(kind, {}).items()
+        if since > int(version)
+        for name in names
+    }
+    for field in SCHEMAS[kind]:
+        if field.name not in found.names:
+            if field.name in later:
+                continue
+            raise UserError(
+                f"{path} lacks the column '{field.name}' of {kind}.parquet: export again"
+            )
+        if found.field(field.name).type != field.type:
+            raise UserError(
+                f"{path}: column '{field.name}' is {found.field(field.name).type}, not "
+                f"{field.type}: export again"
+            )
+    return later - set(found.names)

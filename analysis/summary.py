@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.benchmark import BenchmarkTable
+from analysis.collapse import fate
 from drnas_ray.errors import UserError
-from drnas_ray.spaces import SPACES
 
 RETRAINED = ("retrain_test_acc_pct",)
 BENCHMARK = ("bench_valid_acc_pct", "bench_test_acc_pct")
@@ -49,12 +50,35 @@ def variant_text(variant: str) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(json.loads(variant).items()))
 
 
+def joined(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Record]:
+    """One record a run, None for what is missing; with a benchmark done ones have its figures.
+
+    A run of protocol transfer is there once for each data set that its cell is looked up on, as
+    `dataset`; `searched_on` is where it was searched. `data_name` is the data set's name alone.
+    Raises UserError as `summary` does.
+    """
+    records = [
+        record
+        | {
+            "searched_on": record["dataset"],
+            "data_name": json.loads(record["config"])["data"]["name"],
+        }
+        for record in _records(runs)
+    ]
+    if benchmark is not None:
+        records = _transferred(records, benchmark)
+        _look_up(records, benchmark)
+    return records
+
+
 def _records(runs: pd.DataFrame) -> list[Record]:
     """The runs as plain values, None where a figure is missing."""
     if runs.empty:
         raise UserError("no runs to summarise: the sweep lists none")
-    plain = runs.astype(object).where(runs.notna(), None)
-    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+    # By columns: half the time of pandas' to_dict, which looks at every value's type.
+    columns = [series.astype(object).where(series.notna(), None) for _, series in runs.items()]
+    names = [str(name) for name in runs.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _transferred(records: Sequence[Record], benchmark: BenchmarkTable) -> list[Record]:
@@ -62,24 +86,18 @@ def _transferred(records: Sequence[Record], benchmark: BenchmarkTable) -> list[R
     result = []
     for record in records:
         targets = benchmark.datasets if record["protocol"] == "transfer" else ()
-        result += [record | {"dataset": target} for target in targets] or [record]
+        result += [record | {"dataset": t, "data_name": t} for t in targets] or [record]
     return result
 
 
 def _look_up(records: Sequence[Record], benchmark: BenchmarkTable) -> None:
     """Put the benchmark's figures into the records of done runs."""
     done = [record for record in records if record["status"] == "done" and record["genotype"]]
-    names = {
-        id(record): record["dataset"]
-        if record["protocol"] == "transfer"
-        else json.loads(record["config"])["data"]["name"]
-        for record in records
-    }
-    known = set(names.values()) & set(benchmark.datasets)
+    known = {record["data_name"] for record in records} & set(benchmark.datasets)
     # None of the sweep's data sets: the wrong table, or the wrong sweep; `lookup` says so. A data
     # set beside those known has no figures, and its cells of the table say that.
-    for dataset in sorted(known or set(names.values())):
-        here = [record for record in done if names[id(record)] == dataset]
+    for dataset in sorted(known or {record["data_name"] for record in records}):
+        here = [record for record in done if record["data_name"] == dataset]
         cells = [record["genotype"] for record in here]
         for metric, split in zip(BENCHMARK, ("valid", "test"), strict=True):
             values = benchmark.lookup(cells, dataset, split)
@@ -87,8 +105,11 @@ def _look_up(records: Sequence[Record], benchmark: BenchmarkTable) -> None:
                 record[metric] = float(value)
 
 
-def _groups(records: Sequence[Record], split_recipes: bool) -> dict[Group, list[Record]]:
-    """The records by group, in order of first appearance."""
+def grouped(
+    records: Sequence[Record], benchmark: BenchmarkTable | None
+) -> dict[Group, list[Record]]:
+    """The records by group, in order of first appearance; recipes count where none is looked up."""
+    split_recipes = benchmark is None and len(recipe_epochs(records)) > 1
     groups: dict[Group, list[Record]] = {}
     for record in records:
         recipe = record["retrain_epochs"] if split_recipes else None
@@ -98,11 +119,16 @@ def _groups(records: Sequence[Record], split_recipes: bool) -> dict[Group, list[
     return groups
 
 
-def _statistics(metric: str, done: Sequence[Record]) -> Record:
+def finite(done: Sequence[Record], metric: str) -> NDArray[np.float64]:
+    """The figures of a metric that there are."""
     values = np.array(
         [record[metric] for record in done if record.get(metric) is not None], np.float64
     )
-    values = values[np.isfinite(values)]
+    return values[np.isfinite(values)]
+
+
+def _statistics(metric: str, done: Sequence[Record]) -> Record:
+    values = finite(done, metric)
     n = len(values)
     return {
         f"{metric}_n": n,
@@ -111,11 +137,6 @@ def _statistics(metric: str, done: Sequence[Record]) -> Record:
         f"{metric}_median": np.median(values) if n else np.nan,
         f"{metric}_best": values.max() if n else np.nan,
     }
-
-
-def _convolutions(record: Record) -> int:
-    space = SPACES[record["space"]]
-    return sum(space.op_count(record["genotype"], op) for op in space.ops if "conv" in op)
 
 
 def _mean(done: Sequence[Record], column: str) -> float:
@@ -134,7 +155,9 @@ def _row(group: Group, records: Sequence[Record], names: Sequence[str]) -> Recor
         **{f"n_{name}": status.count(name) for name in UNFINISHED},
         "n_seeds": len({record["seed"] for record in done}),
         "n_cells": len({record["canonical"] for record in cells}),
-        "n_collapsed": sum(_convolutions(record) == 0 for record in cells),
+        "n_collapsed": sum(
+            fate(record["space"], record["canonical"]).collapsed for record in cells
+        ),
         "skip_count_mean": _mean(done, "skip_count"),
         "search_s_mean": _mean(done, "search_s"),
     }
@@ -149,20 +172,21 @@ def summary(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> pd.D
     Columns: protocol, label, variant (JSON), dataset, retrain_epochs (null where all runs share
     one recipe, or with a benchmark); n_runs and how many are done, diverged, stopped, error,
     running, pending; of the done runs n_seeds, n_cells (distinct canonical cells), n_collapsed
-    (cells without a convolution), skip_count_mean, search_s_mean; and `STATISTICS` of each metric
-    in percent: retrain_test_acc_pct, or with a benchmark bench_valid_acc_pct, bench_test_acc_pct.
+    (`analysis.collapse`), skip_count_mean, search_s_mean; and `STATISTICS` of each metric in
+    percent: retrain_test_acc_pct, or with a benchmark bench_valid_acc_pct and bench_test_acc_pct.
 
     Runs of protocol transfer are looked up on, and count for, every data set of the benchmark.
 
     runs: as `collect` or `read_runs` give them. Raises UserError if there are none, or if the
     benchmark lacks a data set or a cell.
     """
-    records = _records(runs)
-    if benchmark is not None:
-        records = _transferred(records, benchmark)
-        _look_up(records, benchmark)
-    recipes = recipe_epochs(records)
-    groups = _groups(records, benchmark is None and len(recipes) > 1)
+    return summarised(grouped(joined(runs, benchmark), benchmark), benchmark)
+
+
+def summarised(
+    groups: Mapping[Group, Sequence[Record]], benchmark: BenchmarkTable | None
+) -> pd.DataFrame:
+    """The same from runs that are joined and grouped."""
     rows = [_row(group, members, metrics(benchmark)) for group, members in groups.items()]
     frame = pd.DataFrame(rows)
     frame["retrain_epochs"] = frame["retrain_epochs"].astype("Int64")

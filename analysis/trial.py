@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -47,11 +47,20 @@ class Record:
     """The folder that reported last."""
     damaged: int = 0
     """Lines that are no report of this id, not counting an unfinished last one."""
+    restarts: int = 0
+    """How often Tune tried again after a failure."""
 
     @property
     def last(self) -> Row:
         """The row of the last epoch, empty if there is none."""
         return self.rows[-1] if self.rows else {}
+
+    @property
+    def answer(self) -> Row:
+        """The row of the epoch whose cell is the answer: the last, or an early stop's earlier one,
+        which is the last too where a damaged file lost it."""
+        epoch = self.last.get("answer_epoch")
+        return next((row for row in self.rows if row["epoch"] == epoch), self.last)
 
     def total(self, column: str) -> float | None:
         """The column's sum over the epochs, None where no epoch has it."""
@@ -102,7 +111,7 @@ _READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
 
 def _reports(line: str) -> Iterator[dict[str, Any]]:
     """The reports in a line: one, or one of each run of a tuning's point."""
-    for value in _objects(line):
+    for value in objects(line):
         runs = value.get("runs")
         if not isinstance(runs, list):
             yield value
@@ -112,7 +121,7 @@ def _reports(line: str) -> Iterator[dict[str, Any]]:
                 yield {"date": value.get("date"), **run}
 
 
-def _objects(line: str) -> Iterator[dict[str, Any]]:
+def objects(line: str) -> Iterator[dict[str, Any]]:
     """The JSON object of a line, or the one that was appended to half of another."""
     start = 0
     while start >= 0:
@@ -133,18 +142,23 @@ def _value(data: Mapping[str, Any], column: str) -> Any:
 def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
     """The columns of a line, each of its type or None; None if the line is no report of ours."""
     for data in _reports(line):
-        if data.get(key) != ident:
-            continue
-        try:
-            row = {
-                name: None if (value := _value(data, name)) is None else read(value)
-                for name, read in ((name, _READ[kind]) for name, kind in columns.items())
-            }
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if row["epoch"] is not None and row["epoch"] >= 1:
-            return row | {"date": str(data.get("date") or "")}
+        if data.get(key) == ident:
+            return typed(data, columns)
     return None
+
+
+def typed(data: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> Row | None:
+    """The columns of a report, each of its type or None; None if it is none of ours."""
+    try:
+        row = {
+            name: None if (value := _value(data, name)) is None else read(value)
+            for name, read in ((name, _READ[kind]) for name, kind in columns.items())
+        }
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if row["epoch"] is None or row["epoch"] < 1:
+        return None
+    return row | {"date": str(data.get("date") or "")}
 
 
 @dataclass(frozen=True)
@@ -154,8 +168,7 @@ class _Attempt:
     folder: Path
     rows: list[Row]
     damaged: int
-    failure: tuple[str, str] | None
-    """(date, last line of error.txt); the date is empty where Tune wrote none."""
+    failure: Failure | None
 
     @property
     def reported_unix_s(self) -> float:
@@ -175,7 +188,7 @@ def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataTy
         for path in sorted(folder.glob("checkpoint_*/epochs.jsonl")):
             more, cut = _lines(path, key, ident, columns)
             rows, damaged = more + rows, damaged + cut
-    return _Attempt(folder, rows, damaged, _failure(folder))
+    return _Attempt(folder, rows, damaged, failure(folder))
 
 
 def _lines(
@@ -195,14 +208,27 @@ def _lines(
     return rows, damaged
 
 
-def _failure(folder: Path) -> tuple[str, str] | None:
+class Failure(NamedTuple):
+    """A trial's last failure, as Tune notes it in error.txt."""
+
+    date: str
+    """Empty where Tune wrote none."""
+    error: str
+    """The last line."""
+    times: int
+    """Failures so far, this one among them."""
+
+
+def failure(folder: Path) -> Failure | None:
+    """The last failure of a trial, None where it never failed."""
     path = folder / "error.txt"
     if not path.is_file():
         return None
     text = _COLOUR.sub("", path.read_text(encoding="utf-8", errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     dates = _FAILURE.findall(text)
-    return (dates[-1] if dates else ""), (lines[-1] if lines else "failed without a message")
+    last = lines[-1] if lines else "failed without a message"
+    return Failure(dates[-1] if dates else "", last, max(len(dates), 1))
 
 
 def read_record(
@@ -219,12 +245,18 @@ def read_record(
     kept = {row["epoch"]: row for attempt in attempts for row in attempt.rows}
     rows = tuple(kept[epoch] for epoch in sorted(kept))
     newest = attempts[-1]
-    failure = max((part.failure for part in attempts if part.failure), default=None)
+    last = max((part.failure for part in attempts if part.failure), default=None)
     status = rows[-1]["status"] if rows else None
     if status not in ENDED:
         # error.txt stays when Tune tries again: only a failure after the last report counts.
-        resumed = failure and rows and failure[0] and newest.rows[-1]["date"] > failure[0]
-        status = "error" if failure and not resumed else ("running" if rows else "pending")
-    error = failure[1] if failure and status == "error" else None
-    damaged = sum(attempt.damaged for attempt in attempts)
-    return Record(rows, status, error, newest.folder, damaged)
+        resumed = last and rows and last.date and newest.rows[-1]["date"] > last.date
+        status = "error" if last and not resumed else ("running" if rows else "pending")
+    failed = status == "error"
+    return Record(
+        rows,
+        status,
+        last.error if last and failed else None,
+        newest.folder,
+        sum(attempt.damaged for attempt in attempts),
+        sum(part.failure.times for part in attempts if part.failure) - failed,
+    )

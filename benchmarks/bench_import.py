@@ -154,7 +154,8 @@ start = time.perf_counter()
 done = import_benchmark(Path(sys.argv[1]), Path(sys.argv[2]))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"cells": done.cells, "wall_s": round(time.perf_counter() - start, 1),
-                  "peak_mib": after // 1024, "before_mib": before // 1024}))
+                  "forced_mib": done.numbered * 8 // 2**20, "peak_mib": after // 1024,
+                  "before_mib": before // 1024}))
 """
 
 

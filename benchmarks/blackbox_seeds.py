@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drnas_ray.bench.table import TableBenchmark
+from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.door import run_config
 from drnas_ray.search.job import start
 from drnas_ray.spaces.nb201 import NB201

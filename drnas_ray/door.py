@@ -53,6 +53,10 @@ def run_config(raw: Mapping[str, Any]) -> RunSettings:
     """
     method = method_settings(raw.get("method", "drnas"))
     kind = config_type(method)
+    for key in sorted(SearchConfig.model_fields.keys() & raw.keys() - kind.model_fields.keys()):
+        raise UserError(
+            f"{key} with method {method.name}: it has no supernet to set that for, leave {key} out"
+        )
     given = {key: value for key, value in raw.items() if key != "method"}
     defaults = method.shared_defaults if kind is SearchConfig else {}
     config = validated(kind, {**merged(defaults, given), "method": method})

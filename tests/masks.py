@@ -1,4 +1,4 @@
-"""A mask of kept operations that tests of many methods share."""
+"""Masks of kept operations that tests of many methods share."""
 
 import torch
 
@@ -11,6 +11,19 @@ MIXED = torch.tensor(
         [0, 0, 1, 1, 0],
         [0, 0, 0, 1, 0],
         [1, 1, 0, 1, 1],
+    ],
+    dtype=torch.bool,
+)[None]
+
+# Two, one, two (others), one, two, one kept: for what takes its time for each of them.
+FEW = torch.tensor(
+    [
+        [0, 1, 0, 1, 0],
+        [0, 0, 1, 0, 0],
+        [0, 0, 1, 0, 1],
+        [0, 1, 0, 0, 0],
+        [1, 0, 0, 1, 0],
+        [0, 0, 0, 1, 0],
     ],
     dtype=torch.bool,
 )[None]

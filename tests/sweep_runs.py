@@ -41,13 +41,22 @@ SWEEP: dict[str, Any] = {
 }
 RUNS, EPOCHS = 8, 10
 
-# What two sweeps of the same file may differ in. Everything else is equal to the last bit.
+# What two sweeps of the same file may differ in, one of which was disturbed. Everything else is
+# equal to the last bit.
 TIMES = {
     # The commit is the checkout's at that moment; somebody may commit between two sweeps.
-    "runs": {"search_s", "retrain_s", "finished_unix_s", "git_commit"},
-    "epochs": {"wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "reported_unix_s"},
+    "runs": {"restarts", "search_s", "retrain_s", "finished_unix_s", "git_commit"},
+    "epochs": {
+        "wall_s",
+        "data_s",
+        "arch_step_s",
+        "weight_step_s",
+        "val_s",
+        "restarts",
+        "reported_unix_s",
+    },
     "retrains": {"retrain_s", "finished_unix_s"},
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

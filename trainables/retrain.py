@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drnas_ray.config import Settings
 from drnas_ray.door import retrain_config
+from drnas_ray.search.job import RecordedJob, begin
 from trainables.trial import JobTrial
 
 
@@ -15,6 +15,6 @@ class RetrainTrial(JobTrial):
     id_key = "retrain_id"
 
     @staticmethod
-    def parse(raw: dict[str, Any]) -> Settings:
-        """The recipe."""
-        return retrain_config(raw)
+    def begin(job: dict[str, Any], **how: Any) -> RecordedJob:
+        """The training at epoch 0."""
+        return begin(retrain_config(job["settings"]), {"retrain_id": job["retrain_id"]}, **how)

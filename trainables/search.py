@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drnas_ray.config import Settings
 from drnas_ray.door import run_config
+from drnas_ray.search.job import RecordedJob, begin
 from trainables.trial import JobTrial
 
 
@@ -15,6 +15,6 @@ class SearchTrial(JobTrial):
     id_key = "run_id"
 
     @staticmethod
-    def parse(raw: dict[str, Any]) -> Settings:
-        """Settings of a run, with a supernet or without."""
-        return run_config(raw)
+    def begin(job: dict[str, Any], **how: Any) -> RecordedJob:
+        """The run at epoch 0."""
+        return begin(run_config(job["settings"]), {"run_id": job["run_id"]}, **how)

@@ -12,10 +12,11 @@ import torch
 from pyarrow.fs import FileSelector
 from ray import tune
 
-from drnas_ray.config import Settings
 from drnas_ray.errors import UserError
 from drnas_ray.search.device import pick_device
-from drnas_ray.search.job import begin
+from drnas_ray.search.job import RecordedJob
+from drnas_ray.search.pack import PackedJob
+from drnas_ray.search.point import PointJob
 
 CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
@@ -32,17 +33,16 @@ class JobTrial(tune.Trainable, ABC):
 
     @staticmethod
     @abstractmethod
-    def parse(raw: dict[str, Any]) -> Settings:
-        """Checked settings from the plain mapping. Raises UserError."""
+    def begin(job: dict[str, Any], **how: Any) -> RecordedJob | PackedJob | PointJob:
+        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the job at epoch 0."""
         # Ray does not hide GPUs from a trial that asked for none.
         granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
         root = config["data_root"]
-        self.job = begin(
-            self.parse(config["job"]["settings"]),
-            {self.id_key: config["job"][self.id_key]},
+        self.job = self.begin(
+            config["job"],
             threads=config["threads"],
             data_root=None if root is None else Path(root),
             device=pick_device() if granted else torch.device("cpu"),
@@ -53,7 +53,15 @@ class JobTrial(tune.Trainable, ABC):
 
         A trial restored after its last epoch, killed before Tune noted the end, says it again.
         """
-        return {**self.job.step(), "done": self.job.ended}
+        try:
+            record = self.job.step()
+        except torch.OutOfMemoryError as error:
+            # What Tune keeps of a failure ends with this line, and people see no more of it.
+            raise RuntimeError(
+                f"out of GPU memory ({str(error).splitlines()[0]}): give a trial a larger share of "
+                "its GPU (resources.gpu), a smaller batch_size, or a smaller supernet"
+            ) from error
+        return {**record, "done": self.job.ended}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The whole job in one file, and its records again as text for readers without torch."""

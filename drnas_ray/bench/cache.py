@@ -32,6 +32,8 @@ STALE_S = 3600.0
 """What was written aside and left there so long ago is of a process that was killed."""
 _LISTING = 2**62
 """The byte that is locked while the folder is listed or parts go; cells have those below."""
+_MERGING = _LISTING + 1
+"""The byte that is locked by who merges: two at once would each keep a copy of the same rows."""
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 SCHEMA = pa.schema(
@@ -87,6 +89,10 @@ class CellCache:
         """What is known of the cell as of the last `refresh`, None where it is nothing."""
         return self._rows.get(key)
 
+    def rows(self) -> list[Row]:
+        """All that is known as of the last `refresh`, by recipe, cell and seed."""
+        return [self._rows[key] for key in sorted(self._rows)]
+
     def figure(self, key: Key, train: Callable[[], Row], *, wait: bool = True) -> Row | None:
         """The row of a cell, trained only if neither this process nor another one has done so.
 
@@ -123,12 +129,12 @@ class CellCache:
         self._own.append(name)
         _merge_into(self._rows, [row])
         if len(self._own) >= PARTS_KEPT:
-            self._merge(self._own)
+            self._merge(lambda: self._own)
             self._own = []
 
     def compact(self) -> None:
         """Merge all parts that can be read into one, and clear away what killed processes left."""
-        self._merge(sorted(self._names()))
+        self._merge(self._names)
         self._own = []
         for path in self.folder.glob(".part-*"):
             try:
@@ -176,18 +182,20 @@ class CellCache:
         self._seen.add(name)
         return name
 
-    def _merge(self, names: Iterable[str]) -> None:
-        parts = {name: part for name in names if (part := self._read(name))}
-        if len(parts) < 2:
-            return
-        rows: dict[Key, Row] = {}
-        for part in parts.values():
-            _merge_into(rows, part)
-        self._write([rows[key] for key in sorted(rows)])
-        _merge_into(self._rows, rows.values())  # others' rows may be new here
-        with self._locked(_LISTING, fcntl.LOCK_EX):
-            for name in parts:
-                (self.folder / name).unlink(missing_ok=True)
+    def _merge(self, which: Callable[[], Iterable[str]]) -> None:
+        """One part in place of several; `which` is asked when nobody else is merging."""
+        with self._locked(_MERGING, fcntl.LOCK_EX):
+            parts = {name: part for name in sorted(which()) if (part := self._read(name))}
+            if len(parts) < 2:
+                return
+            rows: dict[Key, Row] = {}
+            for part in parts.values():
+                _merge_into(rows, part)
+            self._write([rows[key] for key in sorted(rows)])
+            _merge_into(self._rows, rows.values())  # others' rows may be new here
+            with self._locked(_LISTING, fcntl.LOCK_EX):
+                for name in parts:
+                    (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, place: int, how: int) -> Iterator[bool]:

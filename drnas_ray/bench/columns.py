@@ -7,7 +7,7 @@ seconds. Source of the names of sets: NATS-Bench (arXiv:2009.00437) and its READ
 
 from __future__ import annotations
 
-from drnas_ray.errors import UserError, unknown_name
+import re
 
 CELLS = 15_625
 SCHEMA_VERSION = 1
@@ -49,19 +49,26 @@ COSTS = {"params_mb": "parameters in millions", "flops_m": "multiply-adds in mil
 
 
 def prefix_of(dataset: str) -> str:
-    """The start of a data set's columns. Raises UserError for a data set that no table has."""
-    if dataset not in DATASETS:
-        raise unknown_name("benchmark data set", dataset, DATASETS)
-    return DATASETS[dataset]
+    """The start of a data set's columns: the official one, or its own name."""
+    return DATASETS.get(dataset) or re.sub(r"\W+", "_", dataset)
 
 
 def column_of(dataset: str, split: str, epochs: int, metric: str = "acc") -> str:
-    """The column of a figure, a mean over seeds. Raises UserError for names that are none."""
-    if epochs not in EPOCHS:
-        raise UserError(f"no figures after {epochs} epochs: the benchmark trained for 12 and 200")
+    """The column of a figure, a mean over seeds."""
     return f"{prefix_of(dataset)}_{split}_{metric}_{epochs}"
+
+
+def own_network(dataset: str) -> str:
+    """The start of the columns of the network that validation figures are of.
+
+    CIFAR-10's is trained on one half and judged on the other; `cifar10` is that of all images.
+    """
+    return network_of(f"{prefix_of(dataset)}_valid")
 
 
 def network_of(split: str) -> str:
     """The start of the columns of the network that a split (`cifar10_valid`) was measured on."""
-    return next(NETWORKS[network] for (network, _), ours in SPLITS.items() if ours == split)
+    for (network, _), ours in SPLITS.items():
+        if ours == split:
+            return NETWORKS[network]
+    return split.rpartition("_")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,7 +20,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from drnas_ray.bench.columns import CELLS, COSTS, column_of, network_of, prefix_of
+from drnas_ray.bench.columns import (
+    CELLS,
+    COSTS,
+    DATASETS,
+    EPOCHS,
+    NETWORKS,
+    column_of,
+    network_of,
+    prefix_of,
+)
 from drnas_ray.errors import UserError, unknown_name
 from drnas_ray.spaces.nb201 import NB201
 
@@ -28,6 +38,7 @@ Cells = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
 Numbers = NDArray[np.float64]
 STATS = {"mean": "", "std": "_std", "n": "_n"}
 _SPACE = NB201()
+_ACCURACY = re.compile(r"(?P<prefix>\w+?)_(valid|test)_acc_(?P<epochs>\d+)")
 
 
 class Table:
@@ -53,6 +64,11 @@ class Table:
         Raises UserError if it is missing, damaged, or has no column of cells.
         """
         path = Path(path)
+        if path.is_dir():
+            raise UserError(
+                f"benchmark table {path} is a folder: `drnas bench import {path} TABLE` makes a "
+                "table of an official folder or of trained cells"
+            )
         if not path.is_file():
             raise UserError(f"no benchmark table {path}: give a NAS-Bench-201 Parquet file")
         try:
@@ -70,6 +86,29 @@ class Table:
             return (
                 f"{self.path.name} (sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:12]})"
             )
+
+    @cached_property
+    def fidelities(self) -> dict[str, tuple[int, ...]]:
+        """Data sets and the epochs after which they have accuracies; the official ones always."""
+        found = {name: set(EPOCHS) for name in DATASETS}
+        official = {*DATASETS.values(), *NETWORKS.values()}
+        for name in self.names:
+            if match := _ACCURACY.fullmatch(name):
+                prefix = match["prefix"]
+                known = next((n for n, start in DATASETS.items() if start == prefix), None)
+                if known is not None or prefix not in official:
+                    found.setdefault(known or prefix, set()).add(int(match["epochs"]))
+        return {name: tuple(sorted(epochs)) for name, epochs in found.items()}
+
+    def _named(self, dataset: str, split: str, epochs: int, metric: str = "acc") -> str:
+        """A figure's column. Raises UserError for a data set or epochs that are in no column."""
+        here = self.fidelities.get(dataset)
+        if here is None:
+            raise unknown_name("benchmark data set", dataset, self.fidelities)
+        if epochs not in here:
+            listed = ", ".join(map(str, here))
+            raise UserError(f"no figures of {dataset} after {epochs} epochs: there are {listed}")
+        return column_of(dataset, split, epochs, metric)
 
     @cached_property
     def _places(self) -> NDArray[np.intp] | None:
@@ -175,7 +214,7 @@ class Table:
     def _accuracy(self, cells: Cells, dataset: str, split: str, epochs: int, stat: str) -> Any:
         if stat not in STATS:
             raise unknown_name("statistic", stat, STATS)
-        name = column_of(dataset, split, epochs) + STATS[stat]
+        name = self._named(dataset, split, epochs) + STATS[stat]
         return self.figures(cells, name)
 
     def by_seed(
@@ -184,7 +223,7 @@ class Table:
         """Seed to accuracy in percent of one cell; empty where the table has means only."""
         if split not in ("valid", "test"):
             raise unknown_name("split", split, ("valid", "test"))
-        name = column_of(dataset, split, epochs)
+        name = self._named(dataset, split, epochs)
         network = network_of(f"{prefix_of(dataset)}_{split}")
         seeds = self.listed(cell, f"{network}_seeds_{epochs}")
         return dict(zip(map(int, seeds), self.listed(cell, f"{name}_by_seed"), strict=False))
@@ -206,11 +245,13 @@ class Table:
         """`params_mb`, `flops_m` (both in millions) or `latency_s` of the network to train."""
         if what not in COSTS:
             raise unknown_name("cost", what, COSTS)
+        if dataset not in self.fidelities:
+            raise unknown_name("benchmark data set", dataset, self.fidelities)
         return self.figures(cells, f"{prefix_of(dataset)}_{what}")
 
     def train_s(self, cells: Cells, dataset: str = "cifar10", epochs: int = 200) -> Any:
         """Seconds of the whole training; CIFAR-10's on all 50,000 images."""
-        return self.figures(cells, column_of(dataset, "train", epochs, "time_s"))
+        return self.figures(cells, self._named(dataset, "train", epochs, "time_s"))
 
 
 @cache

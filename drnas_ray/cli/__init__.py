@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from drnas_ray import __version__
-from drnas_ray.cli import bench, lists, results, runs, tuning
+from drnas_ray.cli import bench, derive, figures, lists, results, runs, status, tuning
 from drnas_ray.cli.common import out
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="Architecture search as Ray Tune sweeps: many methods, many seeds, one table.\n\n"
     "Start with `drnas demo`. `drnas COMMAND --help` explains each command.",
 )
-for part in (runs, results, tuning, lists):
+for part in (runs, status, results, tuning, figures, derive, lists):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import resource
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,12 +23,15 @@ def bench_import(
         Path,
         typer.Argument(
             help="NAS-Bench-201 .pth, NATS-tss .pickle.pbz2, its folder or .tar; or a tidy .csv or "
-            ".parquet with a column arch."
+            ".parquet with a column arch; or a folder of trained cells (drnas bench build)."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     curves: Annotated[
         Path | None, typer.Option(help="Write every epoch of every training here (Parquet).")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="The recipe's id, of trained cells under several.")
     ] = None,
 ) -> None:
     """Convert a benchmark file to one small Parquet table, once. No code of the file is run."""
@@ -42,8 +47,19 @@ def bench_import(
             target,
             curves,
             lambda part, whole: bar.update(task, completed=part, total=whole),
+            recipe,
         )
     err.print(f"note: {escaped(done.checksum)}", highlight=False)
+    if done.numbered:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB; bytes on macOS
+        peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        forced_mib = done.numbered * 8 / 2**20
+        err.print(
+            f"note: peak memory {peak_mib:.0f} MiB; the single file forces at least "
+            f"{forced_mib:.0f} MiB of it: {done.numbered:,} numbered values, 8 bytes "
+            "each to point at, may be named again up to its end",
+            highlight=False,
+        )
     out.print(f"{done.table}: {done.cells:,} cells, {done.columns} columns", highlight=False)
     if done.curves is not None:
         out.print(f"{done.curves}: every epoch", highlight=False)
@@ -68,6 +84,9 @@ def bench_info(path: TableFile) -> None:
         optimum = "" if index is None else f"{value:.2f}"
         covered.add_row(name, f"{known:,}", trainings, optimum, "" if index is None else str(index))
     out.print(covered)
+    if "recipe_id" in table.facts:
+        _known_here(table)
+        return
     known_cells = report.lines(table)
     heads = [f"{line.name} {'' if line.index is None else line.index}" for line in known_cells]
     compared = Printed("200 epochs, %", *heads)
@@ -81,6 +100,16 @@ def bench_info(path: TableFile) -> None:
         f"{report.CLOSE}, the ResNet row by up to 0.7",
         highlight=False,
     )
+
+
+def _known_here(table: Any) -> None:
+    """Known cells in a table of cells trained here: no published figure compares with those."""
+    from drnas_ray.bench import report
+
+    for name, index in report.KNOWN.items():
+        figure = table.valid(index, table.facts["dataset"], int(table.facts["epochs"]))
+        known = "not trained" if math.isnan(figure) else f"{figure:.2f} % validation accuracy"
+        out.print(f"{name} (cell {index}): {known}", highlight=False)
 
 
 @app.command("query")

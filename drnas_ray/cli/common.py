@@ -45,7 +45,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             err.print(
-                "stopped; what was done is kept: run again, with --resume, to go on",
+                "stopped; what was done is kept: run again (sweep, search: with --resume) to go on",
                 highlight=False,
             )
             raise typer.Exit(130) from None

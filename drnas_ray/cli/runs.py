@@ -106,6 +106,7 @@ def _sweep(
 ) -> None:
     from analysis.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.pack import PackTrial
     from trainables.point import PointTrial
     from trainables.retrain import RetrainTrial
     from trainables.search import SearchTrial
@@ -114,7 +115,7 @@ def _sweep(
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, RetrainTrial, PointTrial),
+        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
         data_root=data_root,
         address=address,
         resume=resume,

@@ -24,6 +24,7 @@ from drnas_ray.config.cells import (
     RetrainConfig,
     ShortRecipe,
 )
+from drnas_ray.config.diagnostics import LAST, DiagnosticSettings, EarlyStopSettings
 from drnas_ray.config.search import (
     ArchSettings,
     PerturbSettings,
@@ -34,12 +35,15 @@ from drnas_ray.config.search import (
 )
 
 __all__ = [
+    "LAST",
     "ArchSettings",
     "BenchmarkSettings",
     "BlackBoxConfig",
     "CellRecipe",
     "DataSettings",
     "Decay",
+    "DiagnosticSettings",
+    "EarlyStopSettings",
     "MethodSettings",
     "PerturbSettings",
     "QueryConfig",

@@ -61,6 +61,8 @@ class MethodSettings(Settings):
     """Strengths say before the end which operations are better: what pruning goes by."""
     differentiable: ClassVar[bool] = True
     """The weight step's loss has a gradient with respect to what is learnt."""
+    dirichlet: ClassVar[bool] = False
+    """Shares of each edge are drawn from a learnt Dirichlet, whose concentration strengths are."""
     queries_benchmark: ClassVar[bool] = False
     """Without a supernet: it is told the figures of the cells that it asks for."""
 

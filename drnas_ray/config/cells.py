@@ -90,7 +90,7 @@ class QueryConfig(BlackBoxConfig):
     """One whole run of a method that asks for cells and is told their validation accuracy.
 
     queries: cells asked for, 100 unless there is a budget; None: as many as that allows.
-    budget_s: simulated seconds of training, 12,000 (with validation) in NAS-Bench-201's own runs.
+    budget_s: simulated seconds, 12,000 in NAS-Bench-201's own runs.
     """
 
     benchmark: BenchmarkSettings = BenchmarkSettings()

@@ -3,12 +3,14 @@ paper (Chen et al., ICLR 2021, arXiv:2006.10355)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from drnas_ray.config.base import Decay, RunSettings, Settings, check_nesterov
+from drnas_ray.config.diagnostics import DiagnosticSettings
 from drnas_ray.errors import UserError
 from drnas_ray.spaces import space_named
 
@@ -128,6 +130,16 @@ class SearchConfig(RunSettings):
     stages: tuple[Stage, ...] = ()
     """Progressive search; () is one stage."""
     perturb: PerturbSettings = PerturbSettings()
+    diagnostics: DiagnosticSettings = DiagnosticSettings()
+
+    def canonical_json(self) -> str:
+        """As for all settings, but for diagnostics that only look on: with and without them it is
+        the same run."""
+        raw = self.model_dump(mode="json")
+        raw["diagnostics"] = self.diagnostics.deciding()
+        if not raw["diagnostics"]:
+            raw.pop("diagnostics")
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
     @property
     def label(self) -> str:
@@ -141,6 +153,8 @@ class SearchConfig(RunSettings):
             parts.append(f"K={self.supernet.partial}")
         if self.perturb.kind != "none":
             parts.append("SDARTS-RS" if self.perturb.kind == "random" else "SDARTS-ADV")
+        if self.diagnostics.early_stop is not None:
+            parts.append("early stopping")
         return " + ".join(parts)
 
     @property
@@ -230,6 +244,7 @@ class SearchConfig(RunSettings):
                 f"stages: keep_ops={kept} with method {method.name}: it doesn't rank operations "
                 "before the end, so there is nothing to prune by"
             )
+        self.diagnostics.check(self)
         method.check(self)
 
     def _check_first_stage(self, ops: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,7 @@ class DrNASSettings(MethodSettings):
     name: Literal["drnas"] = "drnas"
     penalty: Literal["l2", "l2_beta", "kl", "none"] = "l2"
     penalty_scale: float = Field(1e-3, ge=0)
+    dirichlet: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

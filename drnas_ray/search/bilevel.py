@@ -15,6 +15,7 @@ import torch
 from drnas_ray.archsample import ArchSample
 from drnas_ray.data.batches import batch_count, eval_batches, train_batches
 from drnas_ray.search.clock import Clock
+from drnas_ray.search.diagnostics import diagnose
 from drnas_ray.search.run import Run, Tally
 
 # Validation has no gradients to hold, so larger batches fit where a training batch does.
@@ -83,6 +84,8 @@ def search_epoch(run: Run) -> dict[str, Any]:
     if run.device.type == "cuda":
         record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
     diverged = not math.isfinite(train_loss) or learnt["entropy_nats"] is None
+    if not diverged:
+        record |= diagnose(run)  # time and memory of the search itself are in the record by now
     record["status"] = "diverged" if diverged else "done" if run.finished else "running"
     return record
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
 from drnas_ray.search.device import device_name, use_threads
 from drnas_ray.search.ondemand import TrainOnDemand
+from drnas_ray.search.pack import PackedJob
 from drnas_ray.search.retrain import Training
 from drnas_ray.search.run import Run
 
@@ -76,12 +78,14 @@ def open_table(config: QueryConfig) -> TableBenchmark | None:
 class RecordedJob:
     """A job that keeps its records, so that a checkpoint alone holds all that was found.
 
-    facts: added to every record (ids, device, threads).
+    facts: added to every record (ids, device, threads). A record also says how often the job had
+    been restarted by then from a checkpoint.
     """
 
     def __init__(self, config: Settings, job: Job, facts: dict[str, Any]) -> None:
         self.config, self.job, self.facts = config, job, facts
         self.records: list[dict[str, Any]] = []
+        self.restarts = 0
 
     @property
     def ended(self) -> bool:
@@ -92,8 +96,8 @@ class RecordedJob:
         """One epoch; its record. A job that ended says its last record again."""
         if not self.ended:
             # Tune's own time stamp is of the report, which a resumed trial may repeat.
-            record = {**self.job.step(), **self.facts, "reported_unix_s": time.time()}
-            self.records.append(record)
+            known = {**self.facts, "restarts": self.restarts, "reported_unix_s": time.time()}
+            self.records.append({**self.job.step(), **known})
         return self.records[-1]
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,6 +108,7 @@ class RecordedJob:
         """Go on where `state_dict` was taken."""
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
+        self.restarts = 1 + (self.records[-1]["restarts"] if self.records else 0)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another search's, under these settings; its records stay its own.
@@ -134,14 +139,30 @@ def begin(
 ) -> RecordedJob:
     """The job at epoch 0, this process set to its threads; `ids` go into every record."""
     use_threads(threads)
-    facts = {
-        **ids,
+    facts = {**ids, **_facts(threads, device)}
+    return RecordedJob(config, start(config, data_root, device), facts)
+
+
+def begin_pack(
+    runs: Mapping[str, Settings],
+    *,
+    threads: int,
+    data_root: Path | None,
+    device: torch.device,
+) -> PackedJob:
+    """Runs of one step each, by id, none of them done; as `begin` else."""
+    use_threads(threads)
+    make = partial(start, data_root=data_root, device=device)
+    return PackedJob(runs, make, _facts(threads, device))
+
+
+def _facts(threads: int, device: torch.device) -> dict[str, Any]:
+    return {
         "device": device_name(device),
         "threads": threads,
         # Tune notes it as well, but not in the records that a checkpoint keeps.
         "hostname": platform.node(),
     }
-    return RecordedJob(config, start(config, data_root, device), facts)
 
 
 # A worker process runs many jobs on few data sets; images are read-only, so jobs share them.

@@ -17,6 +17,7 @@ from drnas_ray.data.batches import random_batch
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.methods import METHODS
 from drnas_ray.methods.base import Batch, Statistics, Weights
+from drnas_ray.search.diagnostics.earlystop import Measured
 from drnas_ray.search.perturb import perturbed, radius
 from drnas_ray.search.rng import RandomState
 from drnas_ray.search.schedule import weight_lr
@@ -48,6 +49,10 @@ class Run:
         self.active = None
         self.epoch = 0
         self.stage = 0
+        self.watched: list[Measured] = []
+        """What early stopping goes by, in order."""
+        self.answer_epoch: int | None = None
+        """The epoch whose cell is the answer of a search that stopped early."""
         self.stages = config.stage_epochs()
         with self.random.in_use():
             self.build(0)
@@ -120,8 +125,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """All epochs are done."""
-        return self.epoch >= self.config.epochs
+        """All epochs are done, or the search stopped early."""
+        return self.epoch >= self.config.epochs or self.answer_epoch is not None
 
     def set_lr(self, step: int, steps: int) -> float:
         """Put the learning rate of this step of the current epoch in place, and return it."""
@@ -251,6 +256,8 @@ class Run:
             "arch_optimizer": self.arch_optimizer.state_dict(),
             "active": self.active,
             "random": self.random.state_dict(),
+            "watched": list(self.watched),
+            "answer_epoch": self.answer_epoch,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -265,6 +272,8 @@ class Run:
         self.arch_optimizer.load_state_dict(state["arch_optimizer"])
         self.active = state["active"]
         self.random.load_state_dict(state["random"])
+        self.watched = list(state["watched"])
+        self.answer_epoch = state["answer_epoch"]
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where another run's `state_dict` was taken, under this run's own settings.

@@ -32,9 +32,15 @@ def _string(names: tuple[str, ...]) -> str:
 
 
 @cache
+def _listed() -> tuple[str, ...]:
+    """All 15,625 genotypes, the last edge's operation changing first."""
+    return tuple(_string(names) for names in product(OPS, repeat=len(EDGES)))
+
+
+@cache
 def _cells() -> tuple[str, ...]:
     """All 15,625 genotypes in the benchmark's own order."""
-    cells = [_string(names) for names in product(OPS, repeat=len(EDGES))]
+    cells = list(_listed())
     random.Random(_ORDER_SEED).shuffle(cells)
     return tuple(cells)
 
@@ -134,9 +140,18 @@ class NB201(Space):
         """On how many of the six edges the operation stands."""
         return _names(genotype).count(op)
 
+    def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+        """The six edges of the only cell, those with `none` too."""
+        return (tuple((*edge, op) for edge, op in zip(EDGES, _names(genotype), strict=True)),)
+
     def choices(self, genotype: str) -> NDArray[np.int64]:
         """(1, 6): the index into `ops` of each edge's operation."""
         return np.array([[OPS.index(op) for op in _names(genotype)]])
+
+    def every(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """All 15,625 genotypes and their choices (15625, 1, 6), the earlier operations first."""
+        digits = np.indices((len(OPS),) * len(EDGES)).reshape(len(EDGES), -1)
+        return _listed(), digits.T[:, None, :]
 
     def genotype(self, choices: NDArray[np.integer]) -> str:
         """The genotype of operation indices of shape (1, 6); the inverse of `choices`."""

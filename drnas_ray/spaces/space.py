@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,8 @@ class Space(ABC):
     """Names in the order of the O axis."""
     skip_op: ClassVar[str]
     """The operation whose take-over is called a collapse."""
+    concat: ClassVar[tuple[int, ...]] = ()
+    """The nodes whose concatenation leaves the cell; () where the last node's value does."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -45,6 +48,17 @@ class Space(ABC):
         """One fixed genotype for each class of cells that the space counts as isomorphic."""
 
     @abstractmethod
+    def choices(self, genotype: str) -> NDArray[np.int64]:
+        """(T, E): the index into `ops` of each edge's operation, -1 where the edge is left out."""
+
+    def every(self) -> tuple[Sequence[str], NDArray[np.int64]] | None:
+        """All genotypes and their choices (n, T, E), the earlier operations first.
+
+        None where there are too many to list.
+        """
+        return None
+
+    @abstractmethod
     def random(self, rng: np.random.Generator) -> str:
         """A genotype drawn uniformly."""
 
@@ -55,3 +69,7 @@ class Space(ABC):
     @abstractmethod
     def op_count(self, genotype: str, op: str) -> int:
         """On how many edges of the genotype the operation stands."""
+
+    @abstractmethod
+    def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+        """(target node, source node, operation) of each edge it keeps, a tuple per cell type."""

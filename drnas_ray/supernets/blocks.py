@@ -57,8 +57,11 @@ def _box_sum(x: Tensor) -> Tensor:
 
 
 def fast_average_pool(x: Tensor) -> Tensor:
-    """`average_pool`, on a CPU by shifted sums: torch's own CPU kernel is not vectorised."""
-    if x.device.type != "cpu":
+    """`average_pool`, on a CPU by shifted sums: torch's own CPU kernel is not vectorised.
+
+    An exported network gets the one operation, which other runtimes know.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
         return average_pool(x)
     inside = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype)
     return _box_sum(x) / _box_sum(inside)

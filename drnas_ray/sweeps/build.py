@@ -137,6 +137,7 @@ class _Build:
         self.tries: dict[Key, int] = {}
         self.spent_s = 0.0
         self.begun: float | None = None
+        self.suspects: set[Key] = set()  # were in flight when a process died: now sent alone
         self.stillborn = 0
         self.workers = [self._worker() for _ in range(count)]
 
@@ -172,6 +173,8 @@ class _Build:
         mean_s = self.spent_s / self.state.done if self.state.done else SHORT_S
         wanted = CALLS_IN_FLIGHT if mean_s < SHORT_S else 1
         while self.todo and len(worker.calls) < wanted:
+            if worker.calls and self.suspects & {self.todo[0], *worker.calls.values()}:
+                return
             key = self.todo.popleft()
             worker.calls[worker.actor.fill.remote(key)] = key
 
@@ -202,11 +205,17 @@ class _Build:
             self.ask_again_at = time.perf_counter() + BUSY_PAUSE_S
 
     def _bury(self, worker: _Worker, error: RayError) -> None:
-        """A new worker for one whose process died. It was at its first call; the rest waited."""
+        """A new worker for one whose process died.
+
+        Of several calls in flight any may be the cause, for the answer of one that ended may be
+        lost with the process: each is tried again alone.
+        """
         keys = [key for key in worker.calls.values() if key is not None]
-        if keys:
+        if len(keys) == 1:
             self._failed(keys[0], "the process that trained it died")
-            self.todo.extendleft(reversed(keys[1:]))
+        elif keys:
+            self.suspects.update(keys)
+            self.todo.extendleft(reversed(keys))
         else:
             self.stillborn += 1
             if self.stillborn > TRIES:

@@ -3,6 +3,7 @@
 sweep.json              the sweep, its runs, versions, commit
 points.jsonl            of a tuning: its points and their runs, known only as it goes (ledger.py)
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
+packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs
 *.parquet, table.*      what `drnas export` and `drnas table` make of them
 """
@@ -50,7 +51,7 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                 "another folder with --out"
             )
         now = sweep.model_dump(mode="json")
-        fixed = ["protocol", "retrain", "resources", "max_concurrent", "max_failures"]
+        fixed = ["protocol", "retrain", "resources", "max_concurrent", "max_failures", "track"]
         if sweep.search is not None:
             # Its runs are not listed, so what they follow from is compared instead.
             fixed += ["methods", "datasets", "seeds", "config", "search"]
@@ -62,11 +63,24 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
                     f"{out} was begun with {key}={stored['sweep'].get(key)}, not {now[key]}: "
                     "resume with the same, or name another folder with --out"
                 )
+        _same_diagnostics(out, stored, runs)
         _noted_retrains(out)
         if not resume:
             raise UserError(f"{out} already holds this sweep: go on with --resume, or name another")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty and holds no sweep: name another folder with --out")
+
+
+def _same_diagnostics(out: Path, stored: dict[str, Any], runs: list[PlannedRun]) -> None:
+    """Raise UserError where runs were begun with others: no part of a run's id shows them."""
+    for entry, run in zip(stored["runs"], runs, strict=True):
+        begun = (entry.get("config") or {}).get("diagnostics")
+        now = run.config.model_dump(mode="json").get("diagnostics")
+        if begun is not None and begun != now:
+            raise UserError(
+                f"{out} was begun with diagnostics={begun}, not {now}: resume with the same, or "
+                "name another folder with --out"
+            )
 
 
 def make_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun]) -> None:

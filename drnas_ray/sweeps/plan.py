@@ -48,6 +48,11 @@ class PlannedRun:
         return self.config.steps
 
     @property
+    def short(self) -> bool:
+        """One step of milliseconds: worth less than a trial of its own."""
+        return self.epochs == 1 and not self.config.needs_images
+
+    @property
     def folder(self) -> str:
         """A readable, unique folder name."""
         config = self.config

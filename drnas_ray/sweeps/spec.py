@@ -29,6 +29,18 @@ class Resources(Settings):
         return max(1, int(self.cpu))
 
 
+class Tracking(Settings):
+    """Where trials are reported to as well, beside the results folder; null: nowhere.
+
+    wandb: a project's name (log in with `wandb login`, or set WANDB_MODE=offline). mlflow: a
+    tracking URI, such as sqlite:////tmp/mlflow.db or http://host:5000; experiments are named as
+    sweeps.
+    """
+
+    wandb: str | None = None
+    mlflow: str | None = None
+
+
 class SweepConfig(Settings):
     """methods x datasets x grid x seeds, every combination one trial.
 
@@ -55,6 +67,7 @@ class SweepConfig(Settings):
     max_concurrent: int | None = Field(None, ge=1)
     max_failures: int = Field(3, ge=0)
     """How often a trial whose process died is started again from its newest checkpoint."""
+    track: Tracking = Tracking()
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ray import tune
@@ -17,8 +19,12 @@ from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.points import plan_tuning
 from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.track import check_tracking
 from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
 from drnas_ray.sweeps.tuning import run_tuning
+
+RUNS_A_PACK = 100
+"""Short runs of a trial: seconds of work, so that the trial's own cost is lost in it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Trainables:
     """The kinds of trial, handed in by the command line: sweeps import none."""
 
     search: type[tune.Trainable]
+    pack: type[tune.Trainable]
     retrain: type[tune.Trainable]
     point: type[tune.Trainable]
 
@@ -65,7 +72,10 @@ def run_sweep(
 
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
-    how = HowToRun(sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root)
+    check_tracking(sweep.track)
+    how = HowToRun(
+        sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root, sweep.track
+    )
     if sweep.search is not None:
         tuning = plan_tuning(sweep)
         check_folder(out, sweep, [], resume=resume)
@@ -78,14 +88,11 @@ def run_sweep(
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
-        jobs = [
-            TrialJob(r.run_id, r.folder, r.label, r.epochs, r.config.model_dump(mode="json"))
-            for r in runs
-        ]
-        records = run_jobs(jobs, trainables.search, out / "search", how)
+        records = run_jobs(_packs(runs), trainables.pack, out / "packed", how)
+        records += run_jobs(_searches(runs), trainables.search, out / "search", how)
         finished = {
             str(record["run_id"]): str(record["genotype"])
-            for record in records
+            for record in _single(records)
             if record.get("status") == "done"
         }
         retrains = plan_retrains(sweep, finished, runs)
@@ -94,6 +101,35 @@ def run_sweep(
         for folder, keys in note_retrains(out, retrains).items():
             jobs = [_retrain_job(key, retrains[key][0]) for key in keys]
             run_jobs(jobs, trainables.retrain, out / folder, how)
+
+
+def _searches(runs: list[PlannedRun]) -> list[TrialJob]:
+    """A trial for each run that is worth one."""
+    return [
+        TrialJob(r.run_id, r.folder, r.label, r.epochs, r.config.model_dump(mode="json"))
+        for r in runs
+        if not r.short
+    ]
+
+
+def _packs(runs: list[PlannedRun]) -> list[TrialJob]:
+    """The short runs, in their order, `RUNS_A_PACK` a trial."""
+    short = [run for run in runs if run.short]
+    packs = []
+    for number, first in enumerate(range(0, len(short), RUNS_A_PACK)):
+        part = short[first : first + RUNS_A_PACK]
+        labels = list(dict.fromkeys(run.label for run in part))
+        label = labels[0] if len(labels) == 1 else "short runs"
+        settings = {run.run_id: run.config.model_dump(mode="json") for run in part}
+        name = f"pack-{number:04d}"
+        packs.append(TrialJob(name, name, label, len(part), settings))
+    return packs
+
+
+def _single(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records of single runs: a pack's last one holds those of all its runs."""
+    for record in records:
+        yield from record.get("records", [record])
 
 
 def _retrain_job(key: str, config: RetrainConfig) -> TrialJob:

@@ -18,7 +18,8 @@ from ray import tune
 from drnas_ray.errors import UserError
 from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
-from drnas_ray.sweeps.spec import Resources
+from drnas_ray.sweeps.spec import Resources, Tracking
+from drnas_ray.sweeps.track import trackers
 
 # A trial goes on from its newest checkpoint that can be read; the other is there for when the
 # newest was cut off in writing.
@@ -114,6 +115,7 @@ class HowToRun:
     max_concurrent: int | None
     max_failures: int
     data_root: Path | None
+    track: Tracking
 
 
 def run_jobs(
@@ -121,9 +123,13 @@ def run_jobs(
 ) -> list[dict[str, Any]]:
     """Run all jobs to their end under `folder`; the last record of each trial that reported.
 
+    Nothing is made where there are no jobs.
+
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
     failed ones start from their newest checkpoint.
     """
+    if not jobs:
+        return []
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
     # Tune writes tuner.pkl before its first snapshot; killed in between, there is nothing to
@@ -179,7 +185,8 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             callbacks=[
-                LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs})
+                LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs}),
+                *trackers(how.track, folder.parent.name, folder.name),
             ],
             failure_config=tune.FailureConfig(max_failures=how.max_failures),
             checkpoint_config=tune.CheckpointConfig(

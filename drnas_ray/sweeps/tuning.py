@@ -14,6 +14,7 @@ from drnas_ray.sweeps.points import Tuning
 from drnas_ray.sweeps.population import PopulationSearcher
 from drnas_ray.sweeps.searcher import PointSearcher
 from drnas_ray.sweeps.stopping import scheduler
+from drnas_ray.sweeps.track import trackers
 from drnas_ray.sweeps.tuner import CHECKPOINTS_KEPT, HowToRun, cluster, places, trial_resources
 from drnas_ray.sweeps.tuning_view import TuningView
 
@@ -88,7 +89,6 @@ def _tuner(
     return tune.Tuner(
         tune.with_resources(trainable, asked),
         param_space={
-            "metric": tuning.spec.metric,
             "seeds_at_once": at_once,
             "resources": resources,
             "threads": how.resources.threads,
@@ -105,7 +105,10 @@ def _tuner(
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(folder.parent),
-            callbacks=[TuningView(folder.name, tuning, searcher.left)],
+            callbacks=[
+                TuningView(folder.name, tuning, searcher.left),
+                *trackers(how.track, folder.parent.name, folder.name),
+            ],
             failure_config=tune.FailureConfig(max_failures=how.max_failures),
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=1, num_to_keep=CHECKPOINTS_KEPT

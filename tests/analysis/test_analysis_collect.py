@@ -264,7 +264,7 @@ def test_read_runs_refuses(mixed, tmp_path):
     path = export(root).runs
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({schema.VERSION_KEY: b"99"}), path)
-    with pytest.raises(UserError, match="schema version 99, this drnas-ray reads 2"):
+    with pytest.raises(UserError, match="schema version 99, this drnas-ray reads 1 to 2"):
         read_runs(path)
     pq.write_table(table.drop_columns(["device"]), path)
     with pytest.raises(UserError, match="lacks the column 'device'"):

@@ -3,8 +3,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
+from analysis.cellplot import draw_edges
 from analysis.collect import collect
 from analysis.draw import draw_all, draw_cell
 from drnas_ray.errors import UserError
@@ -71,3 +74,23 @@ def test_draw_all(mixed, tmp_path):
 def test_draw_all_without_a_done_run(fake, tmp_path):
     fake.run("d0")
     assert draw_all(collect(fake.write()).runs, tmp_path / "cells") == []
+
+
+def test_a_cell_of_two_inputs_and_a_concatenation():
+    """DrNAS's published CIFAR-10 normal cell, as edges: each is drawn and named."""
+    edges = [
+        (2, 0, "sep_conv_3x3"), (2, 1, "sep_conv_5x5"), (3, 1, "sep_conv_3x3"),
+        (3, 2, "sep_conv_3x3"), (4, 0, "skip_connect"), (4, 1, "sep_conv_3x3"),
+        (5, 2, "sep_conv_3x3"), (5, 3, "dil_conv_5x5"),
+    ]  # fmt: skip
+    axes = Figure().add_subplot()
+    draw_edges(axes, edges, concat=(2, 3, 4, 5))
+    written = [text.get_text() for text in axes.texts]
+    assert sorted(written) == sorted(
+        ["c-2", "c-1", "0", "1", "2", "3", "out", *(e[2] for e in edges)]
+    )
+    assert sum(isinstance(one, FancyArrowPatch) for one in axes.patches) == len(edges) + 4
+    places = [text.get_position() for text in axes.texts]
+    assert len(set(places)) == len(places)
+    low, high = axes.get_ylim()
+    assert all(low < y < high for _, y in places)

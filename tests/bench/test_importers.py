@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import pickletools
+import re
 import tarfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import nas_201_api.api_utils as nas201
@@ -12,13 +15,17 @@ import nats_bench
 import nats_bench.api_utils as nats
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 from nas_201_api import NASBench201API
+from typer.testing import CliRunner
 
 from drnas_ray.bench.importers.run import import_benchmark
+from drnas_ray.bench.search import TableBenchmark
 from drnas_ray.bench.table import Table
+from drnas_ray.cli import app
 from drnas_ray.errors import UserError
 from tests.bench_files import ARCHS, SETS, cell, folder, whole
 
@@ -136,6 +143,19 @@ def test_defaults_are_the_pair_that_papers_print(files, tmp_path):
     assert half_s == pytest.approx(half["train-all-time"])
 
 
+def test_a_simulated_budget_counts_as_the_benchmark_does(files, tmp_path):
+    source, api = files["single"]
+    import_benchmark(source, tmp_path / "t.parquet")
+    rows = pq.read_table(tmp_path / "t.parquet")
+    rows = rows.filter(pc.is_valid(rows["cifar10_valid_acc_12"]))  # a search wants no gaps
+    pq.write_table(rows.replace_schema_metadata(None), tmp_path / "t.parquet")
+    for name, network in (("cifar10", "cifar10-valid"), ("cifar100", "cifar100")):
+        asked = TableBenchmark(tmp_path / "t.parquet", name, timed=True)
+        info = api.get_more_info(9930, network, hp="12", is_random=False)
+        cost_s = info["train-all-time"] + info["valid-per-time"]
+        assert asked.query(ARCHS[9930]).cost_s == pytest.approx(cost_s, abs=1e-9)
+
+
 def test_curves_hold_every_epoch(files, tmp_path):
     source, api = files["v1_1"]
     import_benchmark(source, tmp_path / "t.parquet", tmp_path / "c.parquet")
@@ -215,7 +235,7 @@ def test_old_files_lack_some_sets(tmp_path):
     assert not math.isnan(table.valid(3, "cifar10", 12))
     assert math.isnan(table.test(3, "cifar10", 12)) and not math.isnan(table.test(3))
     assert math.isnan(table.valid(3, "cifar100", 12))
-    with pytest.raises(UserError, match="no figures after 90 epochs"):
+    with pytest.raises(UserError, match="no figures of cifar10 after 90 epochs"):
         table.valid(3, epochs=90)
 
 
@@ -228,3 +248,16 @@ def test_tidy_tables(tmp_path: Path, kind: str):
     table = Table.open(tmp_path / "t.parquet")
     assert table.cells == 2
     assert np.array_equal(table.test([2, 7, 3]), [2.5, 7.5, np.nan], equal_nan=True)
+
+
+def test_the_command_says_what_memory_the_single_file_forced(tmp_path):
+    torch.save(whole(nas201, (3,)), tmp_path / "a.pth")
+    args = ["bench", "import", str(tmp_path / "a.pth"), str(tmp_path / "t.parquet")]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    numbered = int(re.search(r"([\d,]+) numbered values", done.stderr)[1].replace(",", ""))
+    # As many as the pickle itself numbers.
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+        codes = [op.name for op, _, _ in pickletools.genops(archive.read(name))]
+    assert numbered == sum(code in ("BINPUT", "LONG_BINPUT", "MEMOIZE") for code in codes)

@@ -43,7 +43,8 @@ def table(tmp_path_factory) -> Path:
     """Without any test column: whoever reads one fails."""
     return made_table(
         tmp_path_factory.mktemp("table") / "t.parquet",
-        cifar10_train_time_s_12=np.full(SPACE.size, 100.0),
+        cifar10valid_train_time_s_12=np.full(SPACE.size, 88.0),
+        cifar10_valid_time_s_12=np.full(SPACE.size, 144.0),  # 12 looks of 12 s
     )
 
 
@@ -294,11 +295,11 @@ def test_wrong_tables(tmp_path):
         TableBenchmark(good, "digits")
     with pytest.raises(UserError, match="cifar100_valid_acc_12"):
         TableBenchmark(good, "cifar100")
-    with pytest.raises(UserError, match="train_time"):
+    with pytest.raises(UserError, match=r"lacks .*cifar10valid_train_time.* set queries"):
         TableBenchmark(good, "cifar10", timed=True)
     times = np.full(SPACE.size, np.nan)
     times[:1000] = 3.0
-    gaps = made_table(tmp_path / "gaps.parquet", cifar10_train_time_s_12=times)
+    gaps = made_table(tmp_path / "gaps.parquet", cifar10valid_train_time_s_12=times)
     with pytest.raises(UserError, match=r"1000 of 15625.*queries"):
         TableBenchmark(gaps, "cifar10", timed=True)
 

@@ -250,3 +250,12 @@ def test_random_cells_follow_the_generator_and_are_uniform():
     for edge in range(6):
         counts = np.bincount(drawn[:, edge], minlength=5)
         assert ((counts - 600) ** 2 / 600).sum() < 25  # chi-squared, 4 degrees of freedom
+
+
+def test_all_cells_are_listed_with_their_choices_earlier_operations_first():
+    genotypes, choices = SPACE.every()
+    assert len(set(genotypes)) == SPACE.size == len(choices)
+    for place in (0, 1, 5, 624, 9999, 15_624):
+        assert (SPACE.choices(genotypes[place]) == choices[place]).all()
+    flat = [tuple(row) for row in choices[:, 0]]
+    assert flat == sorted(flat)

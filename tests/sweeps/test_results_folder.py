@@ -89,6 +89,7 @@ def test_its_own_folder_only_to_resume(tmp_path: Path) -> None:
         ({"max_failures": 0}, "max_failures=3, not 0"),
         ({"resources": {"cpu": 2}}, "resources="),
         ({"retrain": {"epochs": 3}}, "retrain="),
+        ({"config": {"diagnostics": {"hessian": 2}}}, "diagnostics=.*'hessian': None"),
     ],
 )
 def test_a_sweep_is_resumed_as_it_was_begun(

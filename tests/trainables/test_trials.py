@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
 
 from drnas_ray.config import merged
 from drnas_ray.door import retrain_config, run_config
 from drnas_ray.errors import UserError
+from trainables.pack import PackTrial
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial
 from trainables.trial import CHECKPOINT_FILE, RECORDS_FILE, JobTrial
@@ -38,7 +41,7 @@ TIMES = {
     "wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "date", "timestamp",
     "reported_unix_s",
     "time_this_iter_s", "time_total_s", "time_since_restore", "iterations_since_restore",
-    "trial_id", "training_iteration",
+    "trial_id", "training_iteration", "restarts",
 }  # fmt: skip
 
 
@@ -81,6 +84,42 @@ def test_retraining_tests_after_its_last_epoch_only() -> None:
     assert "test_acc_pct" not in first
     assert 0 <= last["test_acc_pct"] <= 100
     assert last["retrain_id"] == retrain_config(RECIPE).id()
+
+
+def test_a_pack_of_short_runs_is_one_trial(tmp_path: Path) -> None:
+    configs = [run_config(merged(UNIFORM, {"seed": seed})) for seed in range(3)]
+    settings = {config.id(): config.model_dump(mode="json") for config in configs}
+    job = {"pack_id": "pack-0000", "folder": "pack-0000", "settings": settings}
+    packed = PackTrial({"job": job, "threads": 1, "data_root": None})
+    *_, last = finish(packed)
+    assert [record["run_id"] for record in last["records"]] == list(settings)
+    packed.save_checkpoint(str(tmp_path))
+    lines = (tmp_path / RECORDS_FILE).read_text().splitlines()
+    assert [json.loads(line)["run_id"] for line in lines] == list(settings)
+    fresh = PackTrial({"job": job, "threads": 1, "data_root": None})
+    fresh.load_checkpoint(str(tmp_path))
+    assert finish(fresh)[0]["records"] == packed.job.records  # says again, runs nothing
+
+
+def test_restarts_are_counted(tmp_path: Path) -> None:
+    begun = trial(merged(BASE, {"epochs": 3}))
+    for restarts in range(3):
+        assert begun.train()["restarts"] == restarts
+        begun.save_checkpoint(str(tmp_path))
+        begun = trial(merged(BASE, {"epochs": 3}))
+        begun.load_checkpoint(str(tmp_path))
+    assert [record["restarts"] for record in begun.job.records] == [0, 1, 2]
+
+
+def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = trial(BASE)
+
+    def step() -> dict[str, Any]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+
+    monkeypatch.setattr(begun.job.job, "step", step)
+    with pytest.raises(RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*gpu\)"):
+        begun.train()
 
 
 @pytest.mark.parametrize("cut", [1, 2])

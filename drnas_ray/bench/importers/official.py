@@ -34,14 +34,19 @@ def is_official(source: Path) -> bool:
     return source.is_dir() or source.name.endswith((".pth", ".pbz2", ".tar"))
 
 
-def read_official(source: Path, take: Take, report: Report) -> None:
-    """Hand over every cell. Raises UserError, naming the file, if it is damaged or none."""
+def read_official(source: Path, take: Take, report: Report) -> int:
+    """Hand over every cell; how many values a single file numbers, 0 for one file a cell.
+
+    Any of those may be named again up to the file's end, so a reader has to keep the list.
+    Raises UserError, naming the file, if it is damaged or none.
+    """
     if source.is_dir():
         _read_folder(source, take, report)
     elif source.name.endswith(".tar"):
         _read_tar(source, take, report)
     else:
-        _read_single(source, take, report)
+        return _read_single(source, take, report)
+    return 0
 
 
 @contextmanager
@@ -73,7 +78,7 @@ class _Counting:
         return getattr(self.stream, name)
 
 
-def _read_single(path: Path, take: Take, report: Report) -> None:
+def _read_single(path: Path, take: Take, report: Report) -> int:
     def boil(found: dict[Any, Any], below: object) -> bool:
         if below == "arch2infos":
             for index, schedules in found.items():
@@ -86,12 +91,13 @@ def _read_single(path: Path, take: Take, report: Report) -> None:
     seen: set[int] = set()
     with _named(path), path.open("rb") as raw:
         counted = cast(BinaryIO, _Counting(raw, path.stat().st_size, report))
-        content = _load(path.name, counted, boil)
+        content, numbered = _load(path.name, counted, boil)
         if not isinstance(content, dict) or not content.keys() >= {"meta_archs", "arch2infos"}:
             raise UserError("has no meta_archs and arch2infos: no NAS-Bench-201 or NATS-tss file")
         _check_order(content["meta_archs"])
         if not seen:
             raise UserError("has no cells")
+    return numbered
 
 
 def _boil(found: dict[Any, Any], below: object) -> bool:
@@ -100,8 +106,13 @@ def _boil(found: dict[Any, Any], below: object) -> bool:
     return boil_trial(found)
 
 
-def _load(name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], bool]) -> Any:
-    """The content of one .pickle.pbz2 or .pth file, whichever torch.save wrote the latter."""
+def _load(
+    name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], bool]
+) -> tuple[Any, int]:
+    """The content of one .pickle.pbz2 or .pth file, whichever torch.save wrote the latter.
+
+    Beside it how many values its pickle numbers.
+    """
     if name.endswith(".pbz2"):
         with bz2.open(stream) as inner:
             machine = Machine(cast(BinaryIO, inner), boil)
@@ -109,7 +120,7 @@ def _load(name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], 
             # A stream's check sum stands at its end, so read up to there.
             while inner.read(1 << 20):
                 pass
-            return content
+            return content, machine.numbered
     start = stream.read(4)
     stream.seek(0)
     if start == b"PK\x03\x04":
@@ -118,10 +129,11 @@ def _load(name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], 
             if len(inside) != 1:
                 raise UserError("is a zip file without one data.pkl: torch.save did not write it")
             with archive.open(inside[0]) as pickled:
-                content = Machine(cast(BinaryIO, pickled), boil).load()
+                machine = Machine(cast(BinaryIO, pickled), boil)
+                content = machine.load()
                 while pickled.read(1 << 20):
                     pass
-                return content
+                return content, machine.numbered
     machine = Machine(stream, boil)
     if machine.load() != _TORCH_MAGIC:
         raise UserError("was not written by torch.save")
@@ -130,7 +142,7 @@ def _load(name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], 
     content = machine.load()
     if not isinstance(machine.load(), list):  # names of tensors: there, so nothing is cut off
         raise UserError("is damaged (no list of tensors at its end)")
-    return content
+    return content, machine.numbered
 
 
 def _arch(index: Any) -> str:
@@ -152,11 +164,11 @@ def _one_cell(name: str, stream: BinaryIO, take: Take) -> bool:
     match = _CELL_FILE.fullmatch(name)
     if match is None:
         if name.startswith("meta."):
-            content = _load(name, stream, _boil)
+            content, _ = _load(name, stream, _boil)
             _check_order(content.get("meta_archs") if isinstance(content, dict) else None)
         return False
     index = int(match.group(1))
-    take(read_cell(index, _load(name, stream, _boil), _arch(index)))
+    take(read_cell(index, _load(name, stream, _boil)[0], _arch(index)))
     return True
 
 

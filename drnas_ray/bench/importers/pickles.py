@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from drnas_ray.bench.importers.inert import STAND_INS, Array, Dtype, Holder, Skipped, plain_key
+from drnas_ray.bench.importers.opcodes import HANDLERS
 from drnas_ray.errors import UserError
 
 Boil = Callable[[dict[Any, Any], object], bool]
@@ -78,6 +79,8 @@ class Machine:
     def __init__(self, stream: BinaryIO, boil: Boil | None = None) -> None:
         self.source, self.boil = _Source(stream), boil
         self.texts: dict[str, str] = {}
+        self.numbered = 0
+        """The most values that one of its pickles numbered, to be named again until its end."""
 
     def load(self) -> Any:
         """The next pickle's data. Raises UserError, without the file's name, if it is none."""
@@ -85,7 +88,9 @@ class Machine:
         self.frames: list[list[Any]] = []
         self.memo: list[Any] = []
         try:
-            return self._run()
+            content = self._run()
+            self.numbered = max(self.numbered, len(self.memo))
+            return content
         except UserError:
             raise
         # What damaged bytes lead to: wrong types on the stack, missing marks, numbers too large.
@@ -130,7 +135,7 @@ class Machine:
                     raise UserError("is damaged (it ends with values left over)")
                 return stack.pop()
             else:
-                handler = _HANDLERS.get(op)
+                handler = HANDLERS.get(op)
                 if handler is None:
                     raise UserError(f"is no pickle, or a damaged one (byte {op!r})")
                 handler(self)
@@ -248,147 +253,3 @@ class Machine:
     def bytes_of(self, width: int) -> bytes:
         """A value that its length stands before, as a number of `width` bytes."""
         return self.source.take(int.from_bytes(self.source.take(width), "little"))
-
-
-def _integer(width: int, signed: bool) -> Callable[[Machine], None]:
-    def read(machine: Machine) -> None:
-        machine.stack.append(int.from_bytes(machine.source.take(width), "little", signed=signed))
-
-    return read
-
-
-def _long(width: int) -> Callable[[Machine], None]:
-    def read(machine: Machine) -> None:
-        data = machine.bytes_of(width)
-        if len(data) > 64:
-            raise UserError(f"has a number of {len(data):,} bytes: damaged")
-        machine.stack.append(int.from_bytes(data, "little", signed=True))
-
-    return read
-
-
-def _bytes(width: int) -> Callable[[Machine], None]:
-    return lambda machine: machine.stack.append(machine.bytes_of(width))
-
-
-def _text(width: int, coding: str) -> Callable[[Machine], None]:
-    return lambda machine: machine.stack.append(machine.bytes_of(width).decode(coding))
-
-
-def _push(make: Callable[[], Any]) -> Callable[[Machine], None]:
-    return lambda machine: machine.stack.append(make())
-
-
-def _tuple_of(count: int) -> Callable[[Machine], None]:
-    def make(machine: Machine) -> None:
-        values = machine.stack[-count:]
-        if len(values) != count:
-            raise UserError("is damaged (a tuple of values that are not there)")
-        machine.stack[-count:] = [tuple(values)]
-
-    return make
-
-
-def _set_item(machine: Machine) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    machine.put([key], [value])
-
-
-def _set_items(machine: Machine) -> None:
-    values = machine.popped()
-    machine.put(values[::2], values[1::2])
-
-
-def _append(machine: Machine) -> None:
-    value = machine.stack.pop()
-    _extend(machine, [value])
-
-
-def _extend(machine: Machine, values: list[Any]) -> None:
-    target = machine.stack[-1]
-    if type(target) is list:
-        target.extend(values)
-    elif type(target) is set:
-        for value in values:
-            plain_key(value)
-        target.update(values)
-    else:
-        raise UserError("is damaged (values for something that takes none)")
-
-
-def _marked(make: Callable[[list[Any]], Any]) -> Callable[[Machine], None]:
-    def run(machine: Machine) -> None:
-        values = machine.popped()
-        machine.stack.append(make(values))
-
-    return run
-
-
-def _over(count: int) -> Callable[[Machine], None]:
-    """Bytes that say nothing on data: the protocol's number, a frame's length."""
-
-    def run(machine: Machine) -> None:
-        machine.source.take(count)
-
-    return run
-
-
-def _pop_mark(machine: Machine) -> None:
-    machine.popped()
-
-
-def _pop(machine: Machine) -> None:
-    machine.stack.pop()
-
-
-def _global(machine: Machine) -> None:
-    machine.name(machine.source.line(), machine.source.line())
-
-
-def _stack_global(machine: Machine) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
-    machine.name(module, name)
-
-
-def _persistent(machine: Machine) -> None:
-    machine.stack[-1] = Skipped()  # a tensor's storage
-
-
-_HANDLERS: dict[bytes, Callable[[Machine], None]] = {
-    b"\x80": _over(1),
-    b"\x95": _over(8),
-    b"N": _push(lambda: None),
-    b"\x88": _push(lambda: True),
-    b"\x89": _push(lambda: False),
-    b"}": _push(dict),
-    b"]": _push(list),
-    b")": _push(tuple),
-    b"\x8f": _push(set),
-    b"J": _integer(4, signed=True),
-    b"M": _integer(2, signed=False),
-    b"\x8a": _long(1),
-    b"\x8b": _long(4),
-    b"C": _bytes(1),
-    b"B": _bytes(4),
-    b"\x8e": _bytes(8),
-    b"\x8d": _text(8, "utf-8"),
-    b"U": _text(1, "latin1"),
-    b"T": _text(4, "latin1"),
-    b"\x85": _tuple_of(1),
-    b"\x86": _tuple_of(2),
-    b"\x87": _tuple_of(3),
-    b"t": _marked(tuple),
-    b"s": _set_item,
-    b"u": _set_items,
-    b"a": _append,
-    b"e": lambda machine: _extend(machine, machine.popped()),
-    b"\x90": lambda machine: _extend(machine, machine.popped()),
-    b"0": _pop,
-    b"1": _pop_mark,
-    b"c": _global,
-    b"\x93": _stack_global,
-    b"R": Machine.call,
-    b"\x81": Machine.call,
-    b"b": Machine.build,
-    b"Q": _persistent,
-}

@@ -19,6 +19,7 @@ from drnas_ray.bench.columns import CELLS, SCHEMA_VERSION
 from drnas_ray.bench.importers.collect import CURVES, Collector
 from drnas_ray.bench.importers.official import Report, is_official, read_official
 from drnas_ray.bench.importers.tidy import tidy_columns
+from drnas_ray.bench.importers.trained import is_trained, trained_columns
 from drnas_ray.errors import UserError
 from drnas_ray.spaces.nb201 import NB201
 
@@ -28,34 +29,46 @@ _SUM_IN_NAME = re.compile(r"-v\d_\d-([0-9a-f]{5,6})(?=[-.]|$)")
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written. checksum: what the file's sum says beside the digits in its name."""
+    """What was written. checksum: what the file's sum says beside the digits in its name.
+
+    numbered: values that a single official file numbers; see `read_official`.
+    """
 
     table: Path
     curves: Path | None
     cells: int
     columns: int
     checksum: str
+    numbered: int = 0
 
 
 def import_benchmark(
-    source: Path, target: Path, curves: Path | None = None, report: Report | None = None
+    source: Path,
+    target: Path,
+    curves: Path | None = None,
+    report: Report | None = None,
+    recipe: str | None = None,
 ) -> Imported:
-    """Read any official or tidy file and write our table; `curves` gets every epoch of official
-    files.
+    """Read any official or tidy file, or a folder of trained cells, and write our table.
 
-    Raises UserError, with nothing written, if the source is missing, damaged or of another make.
+    curves: gets every epoch of official files. recipe: which one, of a folder of trained cells
+    that has several. Raises UserError, with nothing written, if the source is missing, damaged or
+    of another make.
     """
     if not source.exists():
         raise UserError(f"no benchmark file {source}")
-    official = is_official(source)
-    if not official and source.suffix not in (".csv", ".parquet"):
+    trained = is_trained(source)
+    if recipe is not None and not trained:
+        raise UserError(f"--recipe is of folders that `drnas bench build` filled, {source} is none")
+    official = not trained and is_official(source)
+    if not official and not trained and source.suffix not in (".csv", ".parquet"):
         raise UserError(
             f"benchmark file {source}: give a .pth, .pickle.pbz2, .tar, .csv or .parquet file, "
-            "or a folder of .pickle.pbz2 files"
+            "or a folder of .pickle.pbz2 files or of trained cells"
         )
     if curves is not None and not official:
         raise UserError(f"--curves: a table such as {source} has no epochs, official files do")
-    sha256, checksum = _sums(source)
+    sha256, checksum = ("", "trained here; parts have no sum") if trained else _sums(source)
     facts = {
         "drnas_bench_schema": str(SCHEMA_VERSION),
         "source": source.name,
@@ -63,17 +76,21 @@ def import_benchmark(
         "source_checksum": checksum,
         "importer": f"drnas-ray {__version__}",
     }
+    numbered = 0
     with _aside(target) as new_table, _aside(curves) as new_curves:
         assert new_table is not None
         if official:
-            columns, cells = _official(source, new_curves, facts, report or _silent)
+            columns, cells, numbered = _official(source, new_curves, facts, report or _silent)
+        elif trained:
+            columns, cells, more = trained_columns(source, recipe)
+            facts |= more
         else:
             columns, cells = tidy_columns(source)
         facts["cells"] = str(cells)
         whole = pa.table({**_naming(), **columns}).replace_schema_metadata(facts)
         # Columns are read alone, so small pages of one row group serve best.
         pq.write_table(whole, new_table, compression="zstd", row_group_size=CELLS)
-    return Imported(target, curves, cells, len(columns), checksum)
+    return Imported(target, curves, cells, len(columns), checksum, numbered)
 
 
 def _silent(done: int, total: int) -> None:
@@ -82,16 +99,16 @@ def _silent(done: int, total: int) -> None:
 
 def _official(
     source: Path, curves: Path | None, facts: dict[str, str], report: Report
-) -> tuple[dict[str, pa.Array], int]:
+) -> tuple[dict[str, pa.Array], int, int]:
     if curves is None:
         collector = Collector()
-        read_official(source, collector.take, report)
-        return collector.columns(), collector.cells
+        numbered = read_official(source, collector.take, report)
+        return collector.columns(), collector.cells, numbered
     with pq.ParquetWriter(curves, CURVES.with_metadata(facts), compression="zstd") as writer:
         collector = Collector(writer)
-        read_official(source, collector.take, report)
+        numbered = read_official(source, collector.take, report)
         collector.flush()
-    return collector.columns(), collector.cells
+    return collector.columns(), collector.cells, numbered
 
 
 def _naming() -> dict[str, pa.Array]:

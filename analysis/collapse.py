@@ -1,0 +1,63 @@
+"""Whether a derived cell has collapsed, from the edges that its output depends on.
+
+An edge counts if it lies on a path from the cell's input to its output on which no edge is `none`
+(a live edge). Then a cell is
+- cut off: it has no live edge, so its output is zero whatever comes in;
+- all skip: every live edge is a skip connection, so its output is a multiple of its input;
+- without convolution: a live edge pools, none convolves; it has no weights;
+- else it has a convolution that counts.
+The first two are collapsed. Edges off every live path decide nothing: a convolution whose input is
+cut off does not save a cell.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+
+from drnas_ray.spaces import SPACES
+from drnas_ray.spaces.nb201 import EDGES, NB201
+
+
+class Fate(Enum):
+    """What a cell's output is made of."""
+
+    CUT_OFF = "cut off"
+    ALL_SKIP = "all skip"
+    NO_CONVOLUTION = "without convolution"
+    CONVOLUTION = "with convolution"
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the output is zero or a multiple of the input."""
+        return self in (Fate.CUT_OFF, Fate.ALL_SKIP)
+
+
+def _live(names: list[str]) -> list[str]:
+    """The operations of a NAS-Bench-201 cell's live edges; names in the order of its edges."""
+    edges = [(to, source, op) for (to, source), op in zip(EDGES, names, strict=True)]
+    edges = [edge for edge in edges if edge[2] != "none"]
+    reached, reaching = {0}, {3}
+    for _ in range(3):  # paths have three edges at most
+        reached |= {to for to, source, _ in edges if source in reached}
+        reaching |= {source for to, source, _ in edges if to in reaching}
+    return [op for to, source, op in edges if source in reached and to in reaching]
+
+
+@lru_cache(maxsize=65_536)
+def fate(space_name: str, genotype: str) -> Fate:
+    """What becomes of a cell. Raises UserError if it is none of the space.
+
+    In a space without `none` every edge of the genotype counts as live.
+    """
+    space = SPACES[space_name]
+    if isinstance(space, NB201):
+        chosen = space.choices(genotype)[0]
+        live = _live([space.ops[int(op)] for op in chosen])
+    else:
+        live = [op for op in space.ops if op != "none" and space.op_count(genotype, op)]
+    if not live:
+        return Fate.CUT_OFF
+    if set(live) == {space.skip_op}:
+        return Fate.ALL_SKIP
+    return Fate.CONVOLUTION if any("conv" in op for op in live) else Fate.NO_CONVOLUTION

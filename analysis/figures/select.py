@@ -1,0 +1,164 @@
+"""Which runs a figure shows: done ones, named as in tables, in a panel for each data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.benchmark import BenchmarkTable
+from analysis.collect import Collected
+from analysis.draw import run_name
+from analysis.figures.base import Missing
+
+DIRICHLET = ("drnas",)
+"""Methods whose strengths are the concentrations of a Dirichlet distribution."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Runs to show. `runs` has a row for each run and panel, with the columns of runs.parquet and
+
+    series: the method as tables name it; panel: the data set; data: what a benchmark calls it.
+    """
+
+    runs: pd.DataFrame
+    keys: list[str]
+    """What runs and epochs are joined on."""
+    facts: str
+    """Seeds, protocol and what was left out: sentences for the caption."""
+
+    @property
+    def series(self) -> list[str]:
+        """Names of the methods, in order of first appearance."""
+        return list(dict.fromkeys(self.runs["series"]))
+
+    @property
+    def panels(self) -> list[str]:
+        """Names of the data sets, in order of first appearance."""
+        return list(dict.fromkeys(self.runs["panel"]))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(series, panel), in order of first appearance."""
+        return pairs(self.runs)
+
+    def epochs(self, data: Collected, columns: Sequence[str]) -> pd.DataFrame:
+        """These columns and `epoch` of the runs' epochs, with series, panel, data and seed."""
+        names = [*self.keys, "series", "panel", "data", "seed"]
+        right = data.epochs[[*self.keys, "epoch", *columns]]
+        return self.runs[names].merge(right, on=self.keys, how="inner", sort=False)
+
+
+def pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The distinct (series, panel) of a frame's rows, in order of first appearance."""
+    return list(dict.fromkeys(zip(frame["series"], frame["panel"], strict=True)))
+
+
+def only(selection: Selection, keep: NDArray[np.bool_], data: Collected) -> Selection:
+    """The selection of fewer rows, with facts of its own."""
+    runs = selection.runs[keep].reset_index(drop=True)
+    return Selection(runs, selection.keys, _facts(runs, data, ()))
+
+
+def select(
+    data: Collected,
+    benchmark: BenchmarkTable | None = None,
+    *,
+    multi_trial: bool = True,
+    methods: Sequence[str] | None = None,
+    space: str | None = None,
+) -> Selection:
+    """The done runs, each once. With a benchmark, those of data sets that it has; a run of
+    protocol transfer once for each of them. multi_trial: False leaves out runs without epochs.
+
+    Raises Missing where none is left.
+    """
+    every = data.runs
+    runs = every[(every["status"] == "done") & every["genotype"].notna()]
+    runs = runs.drop_duplicates(["protocol", "run_id"])
+    if runs.empty:
+        raise Missing("no run is done yet: let a search end")
+    left_out: list[str] = []
+    if not multi_trial and (asking := runs["queries"].notna()).any():
+        names = ", ".join(dict.fromkeys(runs["label"][asking]))
+        left_out.append(f"Not shown: {names} (asks for whole cells, so has no epochs).")
+        runs = runs[~asking]
+    if methods is not None:
+        runs = runs[runs["method"].isin(methods)]
+    if space is not None:
+        runs = runs[runs["space"] == space]
+    if runs.empty:
+        raise Missing(
+            f"no done run of {' or '.join(methods)}: search with it"
+            if methods
+            else "no done run of a method that searches in epochs: search with one, such as drnas"
+        )
+    runs = _named(runs)
+    if benchmark is not None:
+        runs = _looked_up(runs, benchmark)
+    keys = [key for key in ("sweep", "run_id") if key in runs and key in data.epochs]
+    return Selection(runs.reset_index(drop=True), keys, _facts(runs, data, left_out))
+
+
+def _named(runs: pd.DataFrame) -> pd.DataFrame:
+    """With series, panel and data."""
+    protocols = runs["protocol"].nunique() > 1
+    which = runs.groupby(["protocol", "label", "variant"], sort=False)
+    names = [run_name(group.iloc[0], protocols) for _, group in which]
+    data = {
+        config: json.loads(config)["data"]["name"] for config in runs["config"].drop_duplicates()
+    }
+    return runs.assign(
+        series=np.array(names, dtype=object)[which.ngroup().to_numpy()],
+        panel=runs["dataset"],
+        data=runs["config"].map(data),
+    )
+
+
+def _looked_up(runs: pd.DataFrame, benchmark: BenchmarkTable) -> pd.DataFrame:
+    transfer = runs["protocol"] == "transfer"
+    parts = [runs[~transfer & runs["data"].isin(benchmark.datasets)]]
+    parts += [runs[transfer].assign(panel=name, data=name) for name in benchmark.datasets]
+    found = pd.concat(parts)
+    if found.empty:
+        known = ", ".join(dict.fromkeys(runs["data"]))
+        raise Missing(
+            f"{benchmark.label} has no figures for {known}: search {', '.join(benchmark.datasets)},"
+            " or with protocol=transfer look the cells up on all of them"
+        )
+    return found
+
+
+def _facts(runs: pd.DataFrame, data: Collected, left_out: Sequence[str]) -> str:
+    counts = runs.groupby(["series", "panel"])["seed"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    n = f"n = {low}" if low == high else f"n = {low} to {high}"
+    plural = "seed" if high == 1 else "seeds"
+    protocols = " and ".join(
+        f"transfer (searched on {', '.join(dict.fromkeys(group['dataset']))})"
+        if name == "transfer"
+        else str(name)
+        for name, group in runs.groupby("protocol", sort=False)
+    )
+    undone = int((data.runs["status"] != "done").sum())
+    text = f"{n} {plural} a method and data set. Protocol: {protocols}."
+    if undone:
+        text += f" Left out: {undone} runs that are not done."
+    return " ".join([text, *left_out])
+
+
+def table_fact(benchmark: BenchmarkTable) -> str:
+    """Where accuracies come from."""
+    return f"Table: {benchmark.label}, {benchmark.epochs}-epoch entries, means over its own seeds."
+
+
+def need_tests(benchmark: BenchmarkTable, selection: Selection) -> None:
+    """Raise Missing where the table has a test accuracy on none of the runs' data sets."""
+    names = dict.fromkeys(selection.runs["data"])
+    if not any(np.isfinite(benchmark.columns[name, "test"]).any() for name in names):
+        raise Missing(f"{benchmark.label} has no test accuracies on {', '.join(names)}")

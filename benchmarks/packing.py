@@ -1,0 +1,78 @@
+"""What Ray Tune costs beside the runs themselves, where runs are short: packed and one by one.
+
+    python benchmarks/packing.py TABLE.parquet [RUNS]
+
+Each of three rows is a sweep of REINFORCE on a table (tens of milliseconds a run) on one CPU: the
+same runs in a plain loop in this process, which is the baseline; as Tune trials of a hundred runs
+each, as `drnas sweep` does it; and as a trial each. `over` is the time beyond the baseline's in
+percent of it, without starting Ray and the first actor, which is given on its own.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from drnas_ray.search.job import start
+from drnas_ray.sweeps.plan import PlannedRun, plan_runs
+from drnas_ray.sweeps.spec import Resources, SweepConfig, Tracking
+from drnas_ray.sweeps.sweep import _packs
+from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs
+from trainables.pack import PackTrial
+from trainables.search import SearchTrial
+
+
+def plan(path: Path, count: int) -> list[PlannedRun]:
+    sweep = {
+        "name": "packing",
+        "methods": ["reinforce"],
+        "datasets": ["cifar10"],
+        "seeds": f"0:{count}",
+        "config": {"benchmark": {"table": str(path)}},
+    }
+    return plan_runs(SweepConfig.model_validate(sweep))
+
+
+def timed(jobs: list[TrialJob], kind: type, folder: Path) -> float:
+    how = HowToRun(Resources(), 1, 0, None, Tracking())
+    begun = time.perf_counter()
+    run_jobs(jobs, kind, folder, how)
+    return time.perf_counter() - begun
+
+
+def alone(runs: list[PlannedRun]) -> list[TrialJob]:
+    return [
+        TrialJob(r.run_id, r.folder, r.label, 1, r.config.model_dump(mode="json")) for r in runs
+    ]
+
+
+def main() -> None:
+    path, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    torch.set_num_threads(1)
+    runs = plan(path, count)
+    begun = time.perf_counter()
+    for run in runs:
+        start(run.config, None, torch.device("cpu")).step()
+    bare = time.perf_counter() - begun
+    print(f"{count} runs, {1e3 * bare / count:.1f} ms each: plain loop {bare:.1f} s")
+    with tempfile.TemporaryDirectory() as name, cluster(None):
+        folder = Path(name)
+        first = timed(alone(runs[:1]), SearchTrial, folder / "first")
+        print(f"start-up (an actor and one trial): {first:.1f} s")
+        for text, jobs, kind in (
+            ("packed", _packs(runs), PackTrial),
+            ("one by one", alone(runs), SearchTrial),
+        ):
+            took = timed(jobs, kind, folder / text.replace(" ", "-")) - first
+            files = sum(1 for _ in (folder / text.replace(" ", "-")).rglob("*"))
+            print(f"{text:10}  {took:6.1f} s  over {100 * (took / bare - 1):5.1f} %  {files} files")
+    print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB peak")
+
+
+if __name__ == "__main__":
+    main()

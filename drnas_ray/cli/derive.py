@@ -1,0 +1,195 @@
+"""The command that turns what a search learnt into cells and networks: drnas derive."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
+from drnas_ray.cli.derivedfiles import Form
+from drnas_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.benchmark import BenchmarkTable
+    from analysis.derive import Derived
+    from analysis.learnt import Learnt
+    from drnas_ray.bench.costs import NetSize
+    from drnas_ray.config import DataSettings
+
+app = typer.Typer()
+
+
+@app.command()
+@one_line_errors
+def derive(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|DIR",
+            help="A results folder (all its runs), DIR/RUN-ID, a trial's folder, or a run id under "
+            "results/. An id may be cut short.",
+        ),
+    ],
+    max_params: Annotated[
+        float | None, typer.Option(help="At most so many million parameters.")
+    ] = None,
+    max_flops: Annotated[
+        float | None, typer.Option(help="At most so many million multiply-adds an image.")
+    ] = None,
+    max_latency: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DEVICE=MS", help="At most so many ms, by --hardware; repeatable."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="So many cells of each run; 5 of one, 1 of many.")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw so many cells, rather than list all where that can be."),
+    ] = None,
+    benchmark: Annotated[
+        Path | None, typer.Option(help="Add 200-epoch accuracies of this NAS-Bench-201 table.")
+    ] = None,
+    hardware: Annotated[
+        Path | None, typer.Option(help="A table of latencies, laid out as HW-NAS-Bench's.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Costs and figures for this data set, not the run's own.")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="C of the network; the retraining's, else 16.")
+    ] = None,
+    cells: Annotated[
+        int | None, typer.Option(min=1, help="N of the network; the retraining's, else 5.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Of a data set of your own files.")
+    ] = None,
+    forms: Annotated[
+        list[Form] | None,
+        typer.Option("--export", help="Write each run's best cell as this; repeatable."),
+    ] = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where to: a folder, or a file for one; DIR/derived."),
+    ] = None,
+    data_root: DataRoot = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """The most probable cells of what a search learnt, within limits on their cost.
+
+    NAS-Bench-201's 15,625 cells are all looked at. `--export torch` writes a torch.export program,
+    `onnx` an ONNX model: with the retraining's weights where the run has such, else untrained.
+
+    Examples: `drnas derive results/demo --max-params 0.05`;
+    `drnas derive results/nb201-table/4f2a --top 10 --hardware hw.parquet --max-latency edgegpu=4.5`
+    """
+    from rich.progress import track
+
+    from analysis import derivedview
+    from analysis.benchmark import BenchmarkTable
+    from analysis.limits import Limit
+    from analysis.runplaces import find
+    from drnas_ray.bench.hardware import Hardware
+    from drnas_ray.cli.derivedfiles import check_target, write
+    from drnas_ray.config import DataSettings
+
+    limits = [Limit.latency(text) for text in max_latency or ()]
+    pairs = (("params_m", max_params), ("flops_m", max_flops))
+    limits += [Limit(name, most) for name, most in pairs if most is not None]
+    known = None if benchmark is None else BenchmarkTable.open(benchmark)
+    latencies = None if hardware is None else Hardware(hardware)
+    found = find(place)
+    say(found.left_out)
+    target = check_target(out_path, forms or (), len(found.runs), found.folder)
+    data = None if dataset is None else DataSettings(name=dataset)
+    derived, refused = _derived(
+        [(run, _size(run, data, channels, cells, classes)) for run in found.runs],
+        limits=limits,
+        top=top or (5 if len(found.runs) == 1 else 1),
+        samples=samples,
+        data=data,
+        benchmark=known,
+        hardware=latencies,
+    )
+    say(map(str, refused))
+    say(_doubts(derived, known))
+    few = not forms or len(derived) < 3
+    shown = track(derived, "exporting", console=err, transient=True, disable=few)
+    files = [file for one in shown for file in write(one, forms or (), target, data_root)]
+    if as_json:
+        _print_json(derived, files)
+    else:
+        out.print(derivedview.to_rich(derived))
+        for line in derivedview.lines(derived):
+            out.print(escaped(line), highlight=False)
+        for path, weights in files:
+            about = "" if weights is None else f"  weights {weights}"
+            out.print(escaped(f"{path}{about}"), highlight=False)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _derived(
+    runs: list[tuple[Learnt, NetSize]], **how: Any
+) -> tuple[list[Derived], list[UserError]]:
+    """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
+    from rich.progress import track
+
+    from analysis.derive import derive
+
+    derived, refused = [], []
+    few = len(runs) < 50
+    for run, size in track(runs, "deriving", console=err, transient=True, disable=few):
+        try:
+            derived.append(derive(run, size, **how))
+        except UserError as error:
+            refused.append(error)
+    if not derived:
+        raise refused[0]
+    return derived, refused
+
+
+def _size(
+    run: Learnt,
+    data: DataSettings | None,
+    channels: int | None,
+    cells: int | None,
+    classes: int | None,
+) -> NetSize:
+    """The network that a cell of the run goes into: its retraining's, but for what is given."""
+    from drnas_ray.bench.costs import NetSize, images_of
+
+    recipe = run.retrains[0].config if run.retrains and data is None else {}
+    images = images_of(data or run.data, classes)
+    sizes = {"channels": channels, "cells": cells}
+    given = {name: size or recipe.get(name) for name, size in sizes.items()}
+    return NetSize(images, **{name: size for name, size in given.items() if size})
+
+
+def _doubts(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[str]:
+    """What the reader of the table should know."""
+    for one in derived:
+        run = one.run
+        if not run.ended:
+            yield f"run {run.run_id} has not ended: these are the strengths of epoch {run.epoch}"
+        if (run.means.max(-1) - run.means.min(-1)).max() < 1e-12:
+            yield f"run {run.run_id} ({run.method}) ranks no operation: the order says nothing"
+    if known is not None:
+        for name in dict.fromkeys(one.data.name for one in derived):
+            if name not in known.datasets:
+                yield f"{known.label} has no figures for '{name}': name one with --dataset"
+
+
+def _print_json(derived: list[Derived], files: list[tuple[Path, str | None]]) -> None:
+    import json
+
+    from analysis.derivedview import plain
+
+    written = [{"path": str(path), "weights": weights} for path, weights in files]
+    found = {"runs": [plain(one) for one in derived], "files": written}
+    sys.stdout.write(json.dumps(found) + "\n")

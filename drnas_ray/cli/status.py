@@ -1,0 +1,82 @@
+"""`drnas status`: how far a sweep is."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from drnas_ray.cli.common import Results, escaped, one_line_errors, out
+
+app = typer.Typer()
+
+
+@app.command()
+@one_line_errors
+def status(
+    results: Results,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """How far a sweep is, while it runs or after it died: done, running, failed, time left."""
+    import dataclasses
+    import json
+
+    from analysis.collect import collect
+    from analysis.status import status as look
+
+    found = look(collect(results))
+    if as_json:
+        plain = dataclasses.asdict(found) | {"groups": found.groups.to_dict("records")}
+        sys.stdout.write(json.dumps(_without_nan(plain)) + "\n")
+        return
+    out.print(_progress(found))
+    _say_where(found)
+
+
+def _progress(found: Any) -> Any:
+    from rich.table import Table as Printed
+
+    from analysis.status import STATES
+
+    table = Printed("", "", "data set", *STATES, "epochs", "trial time left")
+    for row in found.groups.to_dict("records"):
+        left = "unknown" if math.isnan(row["left_s"]) else _time(row["left_s"])
+        counts = (str(row[state] or "") for state in STATES)
+        epochs = f"{row['epochs']}/{row['epochs_total']}"
+        table.add_row(row["work"], escaped(row["label"]), row["dataset"], *counts, epochs, left)
+    return table
+
+
+def _say_where(found: Any) -> None:
+    if math.isnan(found.quiet_s):
+        out.print("nothing has reported yet", highlight=False)
+    elif found.running:
+        word = "running" if found.alive else "begun, and silent: stopped or dead?"
+        left = "" if math.isnan(found.left_s) else f", about {_time(found.left_s)} left"
+        out.print(
+            f"{found.running} trials {word}; the last report was {_time(found.quiet_s)} ago"
+            f"{left if found.alive else ''}",
+            highlight=False,
+        )
+        if not found.alive:
+            out.print("`drnas sweep ... --resume` goes on where it stopped", highlight=False)
+    for error in found.errors[:5]:
+        out.print(f"failed: {escaped(error)}", highlight=False)
+    if len(found.errors) > 5:
+        out.print(f"and {len(found.errors) - 5} more failures", highlight=False)
+
+
+def _time(seconds: float) -> str:
+    from drnas_ray.sweeps.live import duration
+
+    return duration(seconds)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

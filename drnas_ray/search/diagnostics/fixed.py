@@ -1,0 +1,78 @@
+"""What diagnostics hold fixed: the validation batch, directions, draws; and no trace of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from drnas_ray.archsample import ArchSample
+from drnas_ray.data.batches import normalise
+from drnas_ray.methods.base import Batch
+
+if TYPE_CHECKING:
+    from drnas_ray.search.run import Run
+
+
+def seed_of(run: Run, *purpose: object) -> int:
+    """A seed that follows from the run's seed and the purpose alone, unlike that of the run."""
+    text = "/".join(map(str, ("diagnostics", run.config.seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def generator(run: Run, *purpose: object) -> torch.Generator:
+    """A generator of that purpose's own, on the CPU: the same numbers on every device."""
+    return torch.Generator().manual_seed(seed_of(run, *purpose))
+
+
+def fixed_batch(run: Run) -> Batch:
+    """`diagnostics.images` images of the architecture's half, or all, not augmented; the same ones
+    at every epoch of a run."""
+    order = torch.randperm(len(run.val), generator=generator(run, "batch"))
+    chosen = order[: run.config.diagnostics.images].to(run.device)
+    return normalise(run.val.images[chosen], run.info, run.dtype), run.val.labels[chosen]
+
+
+def loss_of(run: Run, sample: ArchSample, batch: Batch) -> Tensor:
+    """Validation loss with its graph to the sample, but none to the supernet's weights.
+
+    Normalised by the batch's own statistics, as the architecture step sees it; running statistics
+    stay as they are.
+    """
+    weights = {name: weight.detach() for name, weight in run.weights().items()}
+    training = run.net.training
+    run.net.train()
+    try:
+        return run.loss_at(weights, sample, batch)
+    finally:
+        run.net.train(training)
+
+
+def kept_of(parameter: Tensor, active: Tensor | None) -> Tensor:
+    """Which numbers of a parameter count, bool on the CPU, in its shape: not pruned operations'."""
+    if active is None or parameter.shape != active.shape:
+        return torch.ones(parameter.shape, dtype=torch.bool)
+    return active
+
+
+@contextmanager
+def as_it_was(arch: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The architecture's parameters, to be moved within; put back to the bit after it."""
+    parameters = list(arch.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    try:
+        yield parameters
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
+
+
+def finite(value: float) -> float | None:
+    """The number for a record, which holds no infinity: None for one."""
+    return value if math.isfinite(value) else None
