@@ -23,7 +23,7 @@ _TRIAL_FILES = ("params.json", "result.json", "error.txt")
 
 def _sources(results: Path) -> Iterator[str]:
     """Paths below `results` of every file that `analysis.collect` may read there."""
-    yield from ("sweep.json", "retrain.json")
+    yield from ("sweep.json", "points.jsonl", "retrain.json")
     for kind in ("search", "retrain", "packed"):
         for folder in results.glob(f"{kind}*"):
             if folder.is_dir():

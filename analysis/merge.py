@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis.collect import Collected
 
-_RANK = {"done": 0, "diverged": 1, "error": 2, "running": 3, "pending": 4}
+_RANK = {"done": 0, "diverged": 1, "stopped": 1, "error": 2, "running": 3, "pending": 4}
 _ROW = ["protocol", "label", "variant", "dataset", "space"]
 
 

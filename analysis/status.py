@@ -12,7 +12,7 @@ from analysis.collect import Collected
 from analysis.summary import variant_text
 from analysis.trial import ENDED
 
-STATES = ("done", "diverged", "running", "error", "pending")
+STATES = ("done", "diverged", "stopped", "running", "error", "pending")
 """Every status that a run may have, in the order in which people read them."""
 QUIET_EPOCHS = 5.0
 """A run that hasn't reported for as many of its own epochs, and a minute, may be dead."""

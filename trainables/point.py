@@ -16,42 +16,46 @@ from drnas_ray.door import run_config
 from drnas_ray.errors import UserError
 from drnas_ray.search.device import pick_device
 from drnas_ray.search.job import begin
-from drnas_ray.search.point import LocalSeeds, PointJob, Seeds
+from drnas_ray.search.point import LocalSeeds, PointJob
 from trainables.trial import CHECKPOINT_FILE, JobTrial, newest_first
 
 Runs = list[dict[str, Any]]
 
 
 class PointTrial(JobTrial):
-    """The trial's config holds, beside `threads` and `data_root`, `metric`, `seeds_at_once` and
-    `resources` (of one run), and `job`:
+    """The trial's config holds, beside `threads` and `data_root`, `seeds_at_once` and `resources`
+    (of one run), and `job`:
 
-    runs: `run_id` and plain `settings` of each. earlier: folders of trials that had the point.
-    until: the epoch after which the trial ends, though the runs may not; None: with them.
-    parent: the point that this one goes on from, or None: its `runs`, `earlier`, and `epoch`.
+    runs: `run_id` and plain `settings` of each. metric: what the objective is the mean of.
+    earlier: folders of trials that had the point. until: the epoch after which the trial ends,
+    though the runs may not; None: with them. parent: the point that this one goes on from, or
+    None: its `runs`, `earlier`, and `epoch`.
     """
 
     id_key = "point"
 
+    @staticmethod
+    def begin(job: dict[str, Any], **how: Any) -> PointJob:
+        """All runs at epoch 0, to compute here, one after another."""
+        return PointJob([_local(job["runs"], **how)], job["metric"], _settings(job["runs"]))
+
     def setup(self, config: dict[str, Any]) -> None:
-        """Build all runs at epoch 0, or where an earlier driver left them."""
-        job = config["job"]
-        runs: Runs = job["runs"]
-        at_once = config["seeds_at_once"]
-        where = config["threads"], config["data_root"]
-        groups: list[Seeds]
+        """Build all runs at epoch 0, or where an earlier trial left them."""
+        job, at_once = config["job"], config["seeds_at_once"]
+        self.until = job["until"]
         if at_once == 1:
-            groups = [_local(runs, *where)]
+            super().setup(config)
         else:
             # They outlive the job: to start a process takes longer than a short run.
             if not hasattr(self, "processes"):
                 self.processes = _started(config["resources"], at_once)
+            where = config["threads"], config["data_root"]
             groups = [
-                RemoteSeeds(process, runs[first::at_once], *where)
+                RemoteSeeds(process, job["runs"][first::at_once], *where)
                 for first, process in enumerate(self.processes)
             ]
-        self.until = job["until"]
-        self.job: Any = PointJob(groups, config["metric"], _settings(runs))
+            self.job = PointJob(groups, job["metric"], _settings(job["runs"]))
+        assert isinstance(self.job, PointJob)
         parent = job["parent"]
         if not _first_that_can(self.job.load, job["earlier"]) and parent is not None:
             adopt = partial(
@@ -64,13 +68,11 @@ class PointTrial(JobTrial):
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record. Beyond `until` the last one again."""
-        if self.until is None:
-            return super().step()
         records = self.job.records
-        if not records or records[-1]["epoch"] < self.until:
-            self.job.step()
-        last = self.job.records[-1]
-        return {**last, "done": self.job.ended or last["epoch"] >= self.until}
+        if self.until is not None and records and records[-1]["epoch"] >= self.until:
+            return {**records[-1], "done": True}
+        record = super().step()
+        return {**record, "done": record["done"] or record["epoch"] == self.until}
 
 
 def _settings(runs: Runs) -> str:
@@ -90,22 +92,9 @@ def _first_that_can(load: Callable[[Path], None], folders: list[str]) -> bool:
     return False
 
 
-def _local(runs: Runs, threads: int, data_root: str | None) -> LocalSeeds:
-    # Ray does not hide GPUs from a trial that asked for none.
-    granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
-    device = pick_device() if granted else torch.device("cpu")
-    root = None if data_root is None else Path(data_root)
+def _local(runs: Runs, **how: Any) -> LocalSeeds:
     return LocalSeeds(
-        [
-            begin(
-                run_config(run["settings"]),
-                {"run_id": run["run_id"]},
-                threads=threads,
-                data_root=root,
-                device=device,
-            )
-            for run in runs
-        ]
+        [begin(run_config(run["settings"]), {"run_id": run["run_id"]}, **how) for run in runs]
     )
 
 
@@ -145,7 +134,12 @@ def _started(resources: dict[str, float], count: int) -> list[Any]:
 class _Process:
     def begin(self, runs: Runs, threads: int, data_root: str | None) -> None:
         self.seeds = LocalSeeds(())  # before the next is built: a GPU may not hold both
-        self.seeds = _local(runs, threads, data_root)
+        self.seeds = _local(
+            runs,
+            threads=threads,
+            data_root=None if data_root is None else Path(data_root),
+            device=pick_device() if ray.get_gpu_ids() else torch.device("cpu"),
+        )
 
     def step(self) -> list[dict[str, Any]]:
         return self.seeds.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,12 +16,13 @@ from drnas_ray.errors import UserError
 from drnas_ray.search.device import pick_device
 from drnas_ray.search.job import RecordedJob
 from drnas_ray.search.pack import PackedJob
+from drnas_ray.search.point import PointJob
 
 CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
 
 
-class JobTrial(tune.Trainable):
+class JobTrial(tune.Trainable, ABC):
     """Drives one job. Subclasses say how its settings are read and what its id is called.
 
     The trial's config holds `threads`, `data_root` (a path or None) and `job`: the id under
@@ -30,12 +32,9 @@ class JobTrial(tune.Trainable):
     id_key: ClassVar[str]
 
     @staticmethod
-    def begin(job: dict[str, Any], **how: Any) -> RecordedJob | PackedJob:
-        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError.
-
-        Trials that are more than one job have a `setup` of their own instead.
-        """
-        raise NotImplementedError
+    @abstractmethod
+    def begin(job: dict[str, Any], **how: Any) -> RecordedJob | PackedJob | PointJob:
+        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the job at epoch 0."""

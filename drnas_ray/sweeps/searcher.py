@@ -53,6 +53,7 @@ class PointSearcher(Searcher):
         return {
             "point": point.number,
             "folder": point.folder,
+            "metric": self.tuning.spec.metric,
             **self.runs_of(point),
             "begin": 0,
             "until": None,

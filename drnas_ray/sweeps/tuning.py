@@ -89,7 +89,6 @@ def _tuner(
     return tune.Tuner(
         tune.with_resources(trainable, asked),
         param_space={
-            "metric": tuning.spec.metric,
             "seeds_at_once": at_once,
             "resources": resources,
             "threads": how.resources.threads,

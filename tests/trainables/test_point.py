@@ -27,6 +27,7 @@ def job_of(over: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         config = run_config(merged(merged(BASE, over or {}), {"seed": seed}))
         runs.append({"run_id": config.id(), "settings": config.model_dump(mode="json")})
     job = {"point": 0, "folder": "f", "runs": runs, "begin": 0, "until": None, "parent": None}
+    job["metric"] = METRIC
     return {**job, "earlier": [], **more}
 
 
@@ -36,7 +37,7 @@ def point(over: dict[str, Any] | None = None, **more: Any) -> PointTrial:
 
 def config_of(over: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     fixed = {"threads": 1, "data_root": None, "resources": {"cpu": 1}, "seeds_at_once": 1}
-    return {**fixed, "metric": METRIC, "job": job_of(over, **more)}
+    return {**fixed, "job": job_of(over, **more)}
 
 
 def plain(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
