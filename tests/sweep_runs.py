@@ -83,12 +83,15 @@ class Driver:
                 found.append(int(stat.parent.name))
         return found
 
-    def records(self) -> dict[str, list[dict[str, Any]]]:
-        """Trial folder -> lines reported so far, from where Tune's driver writes them first."""
+    def records(self, kind: str = "search") -> dict[str, list[dict[str, Any]]]:
+        """Trial folder -> lines reported so far, from where Tune's driver writes them first.
+
+        kind: search, retrain, packed, or * for all.
+        """
         found = {}
-        form = "ray/session_2*/artifacts/*/search/driver_artifacts/*/result.json"
+        form = f"ray/session_2*/artifacts/*/{kind}/driver_artifacts/*/result.json"
         # Not Path.glob, which fails where a folder goes while it looks.
-        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207  # noqa: PTH207
+        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207
             path = Path(name)
             try:
                 lines = path.read_text().split("\n")[:-1]  # the last may be half written
