@@ -141,7 +141,8 @@ def try_moment(folder: Path, name: str, moment: Moment, reference: Path) -> Outc
             struck = strike(running, moment, out, reports_of(reference))
             at = time.time()
             for lines in running.records().values():
-                before |= {line["run_id"]: line["epoch"] for line in lines if line["timestamp"] < at}
+                done = (line for line in lines if line["reported_unix_s"] < at)
+                before |= {line["run_id"]: line["epoch"] for line in done}
             outcome.reports = reported(running)
             code = running.process.wait(300)
             text = running.text()
