@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
 import ray
 import torch
-from pyarrow.fs import FileSelector
+from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 from ray import tune
 
 from drnas_ray.errors import UserError
-from drnas_ray.search.device import pick_device
+from drnas_ray.search import checkpoint
+from drnas_ray.search.device import out_of_memory, pick_device, wait_for_memory
 from drnas_ray.search.job import RecordedJob
 from drnas_ray.search.pack import PackedJob
 
 CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
+PASSED_OVER_FILE = "passed_over.jsonl"
+"""In the trial's folder: the damaged checkpoints that it could not go on from."""
 
 
 class JobTrial(tune.Trainable, ABC):
     """Drives one job. Subclasses say how its settings are read and what its id is called.
 
     The trial's config holds `threads`, `data_root` (a path or None) and `job`: the id under
-    `id_key`, and `settings`, a plain mapping.
+    `id_key`, and `settings`, a plain mapping; and perhaps `gpu_free_mib` and `gpu_wait_s`, the
+    free GPU memory that it waits for before it starts, and for how long.
     """
 
     id_key: ClassVar[str]
@@ -39,13 +44,19 @@ class JobTrial(tune.Trainable, ABC):
         """Build the job at epoch 0."""
         # Ray does not hide GPUs from a trial that asked for none.
         granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
+        device = pick_device() if granted else torch.device("cpu")
+        if device.type == "cuda" and config.get("gpu_free_mib") is not None:
+            wait_for_memory(config["gpu_free_mib"], config["gpu_wait_s"])
         root = config["data_root"]
-        self.job = self.begin(
-            config["job"],
-            threads=config["threads"],
-            data_root=None if root is None else Path(root),
-            device=pick_device() if granted else torch.device("cpu"),
-        )
+        try:
+            self.job = self.begin(
+                config["job"],
+                threads=config["threads"],
+                data_root=None if root is None else Path(root),
+                device=device,
+            )
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(error) from error
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record.
@@ -56,11 +67,27 @@ class JobTrial(tune.Trainable, ABC):
             record = self.job.step()
         except torch.OutOfMemoryError as error:
             # What Tune keeps of a failure ends with this line, and people see no more of it.
-            raise RuntimeError(
-                f"out of GPU memory ({str(error).splitlines()[0]}): give a trial a larger share of "
-                "its GPU (resources.gpu), a smaller batch_size, or a smaller supernet"
-            ) from error
+            raise out_of_memory(error) from error
         return {**record, "done": self.job.ended}
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Tune's save. Raises RuntimeError, one line, where the disk is full."""
+        if checkpoint_dir is not None or not self._storage:
+            return super().save(checkpoint_dir)
+        # Tune's own temporary folder would stay after a failure, on a disk that is full as it is.
+        with tempfile.TemporaryDirectory() as aside:
+            try:
+                return super().save(aside)
+            except (OSError, RuntimeError) as error:
+                if not checkpoint.is_disk_full(error):
+                    raise
+                raise checkpoint.disk_full([Path(aside), *self._local_folder()]) from error
+
+    def _local_folder(self) -> list[Path]:
+        """The trial's folder in the results, none where they lie on no disk of this machine."""
+        assert self._storage is not None
+        local = isinstance(self._storage.storage_filesystem, LocalFileSystem)
+        return [Path(self._storage.trial_fs_path)] if local else []
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The whole job in one file, and its records again as text for readers without torch."""
@@ -76,17 +103,21 @@ class JobTrial(tune.Trainable, ABC):
         """Tune's restore, from the trial's newest checkpoint that can be read.
 
         After the driver was killed Tune knows the one of its last snapshot: that may be many
-        epochs old, and deleted since. A checkpoint cut off in writing is passed over.
+        epochs old, and deleted since. A checkpoint cut off in writing is passed over, and said
+        so in `PASSED_OVER_FILE`.
         """
         known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         problem: Exception = UserError(f"no checkpoint is left beside {known.path}")
+        passed_over: list[str] = []
         for newest in _newest_first(known):
             try:
                 super().restore(newest)
             except (OSError, ValueError) as error:  # a UserError is a ValueError
                 problem = error
+                passed_over.append(_said_of(newest, error))
             else:
                 self._iteration = len(self.job.records)
+                _note_passed_over(newest, passed_over, self._iteration)
                 return
         raise problem
 
@@ -117,3 +148,27 @@ def _newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
                 epochs[folder] = stream.read().count(b"\n")
     ordered = sorted(epochs, key=lambda folder: epochs[folder], reverse=True)
     return [tune.Checkpoint(folder, storage) for folder in ordered]
+
+
+def _said_of(damaged: tune.Checkpoint, error: Exception) -> str:
+    """The error in one line; a results folder may be moved, so its place is left out."""
+    return str(error).replace(damaged.path.rstrip("/").rpartition("/")[0] + "/", "")
+
+
+def _note_passed_over(used: tune.Checkpoint, problems: list[str], epoch: int) -> None:
+    """Add a line for each damaged checkpoint that was newer than the one in use."""
+    if not problems:
+        return
+    storage: Any = used.filesystem
+    parent, _, name = used.path.rstrip("/").rpartition("/")
+    path = f"{parent}/{PASSED_OVER_FILE}"
+    before = b""
+    if storage.get_file_info(path).type != FileType.NotFound:
+        with storage.open_input_stream(path) as stream:
+            before = stream.read()
+    lines = "".join(
+        json.dumps({"problem": problem, "used": name, "epoch": epoch}) + "\n"
+        for problem in problems
+    )
+    with storage.open_output_stream(path) as stream:  # a bucket has no appending
+        stream.write(before + lines.encode())

@@ -17,10 +17,20 @@ from drnas_ray.errors import UserError, unknown_name
 
 
 class Resources(Settings):
-    """What one trial takes. A GPU share is asked for only where the cluster has GPUs."""
+    """What one trial takes. A GPU share is asked for only where the cluster has GPUs.
+
+    retry_oom: how often a trial that ran out of GPU memory gets twice its share of the GPU when it
+    is tried again, which leaves it fewer neighbours. gpu_free_mib: a trial starts once its GPU has
+    so much free memory, and fails after gpu_wait_s seconds without. wait_s: how long a sweep waits
+    for a growing cluster to have a node that holds a trial, its GPU share included.
+    """
 
     cpu: float = Field(1.0, gt=0)
     gpu: float = Field(1.0, ge=0)
+    retry_oom: int = Field(0, ge=0)
+    gpu_free_mib: float | None = Field(None, gt=0)
+    gpu_wait_s: float = Field(600.0, ge=0)
+    wait_s: float = Field(0.0, ge=0)
 
     @property
     def threads(self) -> int:

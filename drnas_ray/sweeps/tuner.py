@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +15,19 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.autoscaler.sdk import request_resources
 
 from drnas_ray.errors import UserError
 from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
+from drnas_ray.sweeps.memory import MemoryScheduler
 from drnas_ray.sweeps.spec import Resources, Tracking
 from drnas_ray.sweeps.track import trackers
 
 # A trial goes on from its newest checkpoint that can be read; the other is there for when the
 # newest was cut off in writing.
 CHECKPOINTS_KEPT = 2
+_POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,33 @@ def _check_address(address: str) -> None:
 
 
 def trial_resources(wanted: Resources) -> dict[str, float]:
-    """What a trial asks Ray for: its GPU share only where there are GPUs.
+    """What a trial asks Ray for: its GPU share only where there are GPUs, or may yet be.
 
-    Raises UserError where no node could ever hold one trial.
+    Raises UserError where no node could ever hold one trial, at once or after `wanted.wait_s`.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = max((node.get("GPU", 0) for node in nodes), default=0)
-    asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if gpus and wanted.gpu else {})
-    fits = any(
-        node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
-        for node in nodes
-    )
+    begun = time.monotonic()
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
+        needs_gpu = wanted.gpu and (gpus or wanted.wait_s)
+        asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if needs_gpu else {})
+        fits = any(
+            node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
+            for node in nodes
+        )
+        waited = time.monotonic() - begun
+        if fits or waited >= wanted.wait_s:
+            break
+        if waited < _POLL_S:  # an autoscaler adds a node only where something asks for it
+            request_resources(bundles=[{name.upper(): n for name, n in asked.items()}])
+        time.sleep(min(_POLL_S, wanted.wait_s - waited))
+    if wanted.wait_s:
+        request_resources(bundles=[])  # from here on the trials ask for themselves
     if not fits:
         has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise UserError(
             f"a trial asks for {asked}, which no node of the cluster has ({has}): lower resources"
+            + (f"; waited {wanted.wait_s:g} s" if wanted.wait_s else "")
         )
     return asked
 
@@ -163,12 +179,15 @@ def _new_tuner(
         param_space={
             "job": tune.grid_search(entries),
             "threads": how.resources.threads,
+            "gpu_free_mib": how.resources.gpu_free_mib,
+            "gpu_wait_s": how.resources.gpu_wait_s,
             "data_root": None
             if how.data_root is None
             else str(how.data_root.expanduser().resolve()),
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=how.max_concurrent,
+            scheduler=MemoryScheduler(how.resources),
             reuse_actors=True,
             trial_name_creator=_folder_of,
             trial_dirname_creator=_folder_of,
