@@ -124,7 +124,9 @@ class Driver:
 
 
 @contextmanager
-def driver(folder: Path, *args: object) -> Iterator[Driver]:
+def driver(
+    folder: Path, *args: object, program: tuple[object, ...] = (DRNAS,), **more_env: str
+) -> Iterator[Driver]:
     """`drnas ARGS` running in `folder`; whatever it leaves behind is ended and removed."""
     # A short path of its own: sockets have short names, and sessions would pile up in /tmp/ray.
     ray_dir = Path(tempfile.mkdtemp(prefix="drnas-", dir="/tmp"))
@@ -132,9 +134,9 @@ def driver(folder: Path, *args: object) -> Iterator[Driver]:
     log = folder / f"log-{ray_dir.name}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(DRNAS), *map(str, args)],
+            [*map(str, program), *map(str, args)],
             cwd=folder,
-            env={**env, "RAY_TMPDIR": str(ray_dir), "COLUMNS": "200"},
+            env={**env, "RAY_TMPDIR": str(ray_dir), "COLUMNS": "200", **more_env},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -157,9 +159,9 @@ def driver(folder: Path, *args: object) -> Iterator[Driver]:
         shutil.rmtree(ray_dir, ignore_errors=True)
 
 
-def drnas(folder: Path, *args: object, timeout_s: float = 240) -> tuple[int, str]:
+def drnas(folder: Path, *args: object, timeout_s: float = 240, **more: Any) -> tuple[int, str]:
     """Run to the end: (exit code, what it printed on both streams)."""
-    with driver(folder, *args) as running:
+    with driver(folder, *args, **more) as running:
         code = running.process.wait(timeout_s)
         return code, running.text()
 

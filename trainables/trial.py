@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,7 +42,18 @@ class JobTrial(tune.Trainable, ABC):
         """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the job at epoch 0."""
+        """Build the job, at the newest checkpoint in the trial's folder if there is one.
+
+        Tune may know of none: its snapshot may be older than a trial, or cut off in writing.
+        """
+        self.job = self._at_epoch_0(config)
+        if not self._storage:
+            return
+        kept = newest_first(self._storage.trial_fs_path, self._storage.storage_filesystem)
+        if self._load_first(kept, self._load) is not None:
+            self.job = self._at_epoch_0(config)  # a failure may have left it half loaded
+
+    def _at_epoch_0(self, config: dict[str, Any]) -> RecordedJob | PackedJob:
         # Ray does not hide GPUs from a trial that asked for none.
         granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
         device = pick_device() if granted else torch.device("cpu")
@@ -49,7 +61,7 @@ class JobTrial(tune.Trainable, ABC):
             wait_for_memory(config["gpu_free_mib"], config["gpu_wait_s"])
         root = config["data_root"]
         try:
-            self.job = self.begin(
+            return self.begin(
                 config["job"],
                 threads=config["threads"],
                 data_root=None if root is None else Path(root),
@@ -63,6 +75,7 @@ class JobTrial(tune.Trainable, ABC):
 
         A trial restored after its last epoch, killed before Tune noted the end, says it again.
         """
+        self._iteration = max(self._iteration, len(self.job.records))
         try:
             record = self.job.step()
         except torch.OutOfMemoryError as error:
@@ -107,19 +120,32 @@ class JobTrial(tune.Trainable, ABC):
         so in `PASSED_OVER_FILE`.
         """
         known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
-        problem: Exception = UserError(f"no checkpoint is left beside {known.path}")
-        passed_over: list[str] = []
-        for newest in _newest_first(known):
+        kept = newest_first(known.path.rstrip("/").rpartition("/")[0], known.filesystem)
+        problem = self._load_first(kept, super().restore)
+        if not kept:
+            problem = UserError(f"no checkpoint is left beside {known.path}")
+        if problem is not None:
+            raise problem
+        self._iteration = len(self.job.records)
+
+    def _load(self, kept: tune.Checkpoint) -> None:
+        with kept.as_directory() as folder:
+            self.load_checkpoint(folder)
+
+    def _load_first(
+        self, kept: list[tune.Checkpoint], load: Callable[[tune.Checkpoint], object]
+    ) -> Exception | None:
+        """Go on from the first that can be read; the last problem where none can."""
+        damaged: dict[str, Exception] = {}
+        for each in kept:
             try:
-                super().restore(newest)
+                load(each)
             except (OSError, ValueError) as error:  # a UserError is a ValueError
-                problem = error
-                passed_over.append(_said_of(newest, error))
+                damaged[each.path] = error
             else:
-                self._iteration = len(self.job.records)
-                _note_passed_over(newest, passed_over, self._iteration)
-                return
-        raise problem
+                _note_passed_over(each, damaged, len(self.job.records))
+                return None
+        return next(reversed(damaged.values()), None)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Serve the next trial in the same process: everything is built anew from its config.
@@ -132,43 +158,36 @@ class JobTrial(tune.Trainable, ABC):
         return True
 
 
-def _newest_first(known: tune.Checkpoint) -> list[tune.Checkpoint]:
-    """The checkpoints of the trial that `known` belongs to, by the number of epochs in them.
+def newest_first(folder: str, storage: Any) -> list[tune.Checkpoint]:
+    """The checkpoints in a trial's folder, by the number of epochs in them.
 
     Not by their names: a trial restored from a later one than Tune knew numbers them anew.
     """
-    parent = known.path.rstrip("/").rpartition("/")[0]
-    storage: Any = known.filesystem
-    files = storage.get_file_info(FileSelector(parent, recursive=True, allow_not_found=True))
+    files = storage.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True))
     epochs: dict[str, int] = {}
     for file in files:
-        folder, _, name = file.path.rpartition("/")
+        parent, _, name = file.path.rpartition("/")
         if name == RECORDS_FILE:
             with storage.open_input_stream(file.path) as stream:
-                epochs[folder] = stream.read().count(b"\n")
+                epochs[parent] = stream.read().count(b"\n")
     ordered = sorted(epochs, key=lambda folder: epochs[folder], reverse=True)
     return [tune.Checkpoint(folder, storage) for folder in ordered]
 
 
-def _said_of(damaged: tune.Checkpoint, error: Exception) -> str:
-    """The error in one line; a results folder may be moved, so its place is left out."""
-    return str(error).replace(damaged.path.rstrip("/").rpartition("/")[0] + "/", "")
-
-
-def _note_passed_over(used: tune.Checkpoint, problems: list[str], epoch: int) -> None:
+def _note_passed_over(used: tune.Checkpoint, damaged: dict[str, Exception], epoch: int) -> None:
     """Add a line for each damaged checkpoint that was newer than the one in use."""
-    if not problems:
+    if not damaged:
         return
     storage: Any = used.filesystem
     parent, _, name = used.path.rstrip("/").rpartition("/")
     path = f"{parent}/{PASSED_OVER_FILE}"
-    before = b""
+    lines = [
+        # A results folder may be moved, so its place is left out.
+        json.dumps({"problem": str(why).replace(f"{parent}/", ""), "used": name, "epoch": epoch})
+        for why in damaged.values()
+    ]
     if storage.get_file_info(path).type != FileType.NotFound:
         with storage.open_input_stream(path) as stream:
-            before = stream.read()
-    lines = "".join(
-        json.dumps({"problem": problem, "used": name, "epoch": epoch}) + "\n"
-        for problem in problems
-    )
+            lines = [*stream.read().decode().splitlines(), *lines]
     with storage.open_output_stream(path) as stream:  # a bucket has no appending
-        stream.write(before + lines.encode())
+        stream.write("".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from drnas_ray.cli.common import Results, escaped, one_line_errors, out
+from drnas_ray.cli.common import Results, escaped, one_line_errors, out, say
 
 app = typer.Typer()
 
@@ -26,13 +26,15 @@ def status(
     from analysis.collect import collect
     from analysis.status import status as look
 
-    found = look(collect(results))
+    collected = collect(results)
+    found = look(collected)
     if as_json:
         plain = dataclasses.asdict(found) | {"groups": found.groups.to_dict("records")}
         sys.stdout.write(json.dumps(_without_nan(plain)) + "\n")
         return
     out.print(_progress(found))
     _say_where(found)
+    say(collected.warnings)
 
 
 def _progress(found: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -134,16 +135,14 @@ def run_jobs(
     Nothing is made where there are no jobs.
 
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
-    failed ones start from their newest checkpoint.
+    failed ones start from their newest checkpoint. Where Tune's own state can't be read, all are
+    handed to it anew, and finished ones only say their last record again.
     """
     if not jobs:
         return []
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
-    # Tune writes tuner.pkl before its first snapshot; killed in between, there is nothing to
-    # restore, and Tune would start an experiment without trials.
-    begun = any(folder.glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(folder))
-    if begun:
+    if _restorable(folder):
         _forget_decisions(folder)
         tuner = tune.Tuner.restore(
             str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
@@ -155,13 +154,35 @@ def run_jobs(
     return [dict(result.metrics) for result in every if result.metrics]
 
 
+def _restorable(folder: Path) -> bool:
+    """Whether Tune has left a state that it can go on from.
+
+    It writes its files over the old ones (Ray 2.60): killed meanwhile, it leaves them cut off. And
+    tuner.pkl comes before the first snapshot; killed in between, Tune would go on with no trials.
+    """
+    states = sorted(folder.glob("experiment_state-*.json"))
+    if not states or not tune.Tuner.can_restore(str(folder)):
+        return False
+    searchers = sorted(folder.glob("basic-variant-state-*.json"))
+    try:
+        json.loads(states[-1].read_text())
+    except ValueError:
+        return False
+    return all(_whole_pickle(path) for path in (folder / "tuner.pkl", *searchers[-1:]))
+
+
+def _whole_pickle(path: Path) -> bool:
+    """Whether it ends as a pickle does; nothing in it is run."""
+    return path.read_bytes().endswith(pickle.STOP)
+
+
 def _forget_decisions(folder: Path) -> None:
     """Take decisions about trials out of Tune's state, to be made anew.
 
     A trial whose last failure struck while it saved a checkpoint leaves a STOP there, which would
     end it for good one step after it was resumed (Ray 2.60).
     """
-    for path in folder.glob("experiment_state-*.json"):
+    for path in sorted(folder.glob("experiment_state-*.json"))[-1:]:  # the one that Tune reads
         state = json.loads(path.read_text())
         if state.get("runner_data", {}).get("_cached_trial_decisions"):
             state["runner_data"]["_cached_trial_decisions"] = {}

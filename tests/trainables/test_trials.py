@@ -118,7 +118,7 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
 
     monkeypatch.setattr(begun.job.job, "step", step)
-    with pytest.raises(RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*gpu\)"):
+    with pytest.raises(RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*resources.gpu"):
         begun.train()
 
 
