@@ -115,6 +115,7 @@ EPOCHS = _schema(
         "weight_step_s": _REAL,
         "val_s": _REAL,
         "gpu_peak_mib": _REAL,
+        "gpu_total_mib": _REAL,  # what the GPU has
         "device": _TEXT,
         "threads": _INT,
         "host": _TEXT,

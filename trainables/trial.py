@@ -136,15 +136,16 @@ class JobTrial(tune.Trainable, ABC):
         self, kept: list[tune.Checkpoint], load: Callable[[tune.Checkpoint], object]
     ) -> Exception | None:
         """Go on from the first that can be read; the last problem where none can."""
-        damaged: dict[str, Exception] = {}
+        damaged: dict[tune.Checkpoint, Exception] = {}
         for each in kept:
             try:
                 load(each)
             except (OSError, ValueError) as error:  # a UserError is a ValueError
-                damaged[each.path] = error
+                damaged[each] = error
             else:
-                _note_passed_over(each, damaged, len(self.job.records))
+                _note_passed_over(damaged, each, len(self.job.records))
                 return None
+        _note_passed_over(damaged, None, 0)
         return next(reversed(damaged.values()), None)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -174,13 +175,16 @@ def newest_first(folder: str, storage: Any) -> list[tune.Checkpoint]:
     return [tune.Checkpoint(folder, storage) for folder in ordered]
 
 
-def _note_passed_over(used: tune.Checkpoint, damaged: dict[str, Exception], epoch: int) -> None:
-    """Add a line for each damaged checkpoint that was newer than the one in use."""
+def _note_passed_over(
+    damaged: dict[tune.Checkpoint, Exception], used: tune.Checkpoint | None, epoch: int
+) -> None:
+    """Add a line for each damaged checkpoint that was newer than the one in use, if any is."""
     if not damaged:
         return
-    storage: Any = used.filesystem
-    parent, _, name = used.path.rstrip("/").rpartition("/")
+    parent, _, _ = next(iter(damaged)).path.rstrip("/").rpartition("/")
+    storage: Any = next(iter(damaged)).filesystem
     path = f"{parent}/{PASSED_OVER_FILE}"
+    name = "nothing" if used is None else used.path.rstrip("/").rpartition("/")[2]
     lines = [
         # A results folder may be moved, so its place is left out.
         json.dumps({"problem": str(why).replace(f"{parent}/", ""), "used": name, "epoch": epoch})

@@ -78,6 +78,8 @@ def search_epoch(run: Run) -> dict[str, Any]:
     }
     if run.device.type == "cuda":
         record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
+        total = torch.cuda.get_device_properties(run.device).total_memory
+        record["gpu_total_mib"] = total / 2**20
     diverged = not math.isfinite(train_loss) or learnt["entropy_nats"] is None
     record["status"] = "diverged" if diverged else "done" if run.finished else "running"
     return record
