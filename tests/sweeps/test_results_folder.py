@@ -358,7 +358,7 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(tuner, "time", clock)
     monkeypatch.setattr(tuner.ray, "nodes", nodes)
-    monkeypatch.setattr(tuner, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(tuner, "request_resources", lambda *, bundles: asked.append(bundles))
     return asked
 
 

@@ -253,8 +253,20 @@ class Storage:
 
     def __init__(self, folder: Path) -> None:
         self.trial_fs_path, self.storage_filesystem = str(folder), LocalFileSystem()
+        self.trial_working_directory = str(folder)
+
+    def persist_artifacts(self) -> None:
+        """There are none."""
 
 
+@pytest.fixture
+def stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune would change to the trial's folder."""
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(Path.cwd()))
+
+
+@pytest.mark.usefixtures("stay_here")
 def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
     whole = finish(trial(BASE))
     _, second = checkpoints(tmp_path, BASE, 0, 1)
@@ -272,6 +284,7 @@ def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
     assert (said["used"], said["epoch"]) == ("checkpoint_000000", 1)
 
 
+@pytest.mark.usefixtures("stay_here")
 def test_a_new_trial_with_nothing_but_damage_begins_anew(tmp_path: Path) -> None:
     whole = finish(trial(BASE))
     for damaged in checkpoints(tmp_path, BASE, 0, 1):
