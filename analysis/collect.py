@@ -57,9 +57,12 @@ class Export:
 
 
 def _damage(kind: str, ident: str, record: Record) -> list[str]:
-    if not record.damaged:
-        return []
-    return [f"{kind} {ident}: {record.damaged} lines of its result.json are no report: skipped"]
+    found = [f"{kind} {ident}: {text}" for text in record.passed_over]
+    if record.damaged:
+        found.append(
+            f"{kind} {ident}: {record.damaged} lines of its result.json are no report: skipped"
+        )
+    return found
 
 
 def _unknown(folders: dict[str, list[Path]], known: set[str], file: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.schema import Row
-from analysis.trial import ENDED, SEARCH_COLUMNS, Record, failure, reports, typed
+from analysis.trial import ENDED, SEARCH_COLUMNS, Record, failure, passed_over, reports, typed
 
 
 def read_packs(results: Path) -> tuple[dict[str, Record], list[str]]:
@@ -24,6 +24,7 @@ def read_packs(results: Path) -> tuple[dict[str, Record], list[str]]:
         except (OSError, ValueError, KeyError, TypeError):
             warnings.append(f"{folder.parent.name}/{folder.name}: its params.json names no runs")
             continue
+        warnings += [f"{folder.name}: {text}" for text in passed_over(folder)]
         records, damaged = _records(folder, idents)
         if damaged:
             warnings.append(f"{folder.name}: {damaged} of its reports can't be read: skipped")

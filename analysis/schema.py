@@ -124,6 +124,7 @@ EPOCHS = _schema(
         "val_s": _REAL,
         "diagnostics_s": _REAL,  # not part of wall_s
         "gpu_peak_mib": _REAL,
+        "gpu_total_mib": _REAL,  # what the GPU has
         "device": _TEXT,
         "threads": _INT,
         "host": _TEXT,

@@ -49,6 +49,8 @@ class Record:
     """Lines that are no report of this id, not counting an unfinished last one."""
     restarts: int = 0
     """How often Tune tried again after a failure."""
+    passed_over: tuple[str, ...] = ()
+    """A sentence for each damaged checkpoint that could not be gone on from."""
 
     @property
     def last(self) -> Row:
@@ -259,4 +261,18 @@ def read_record(
         newest.folder,
         sum(attempt.damaged for attempt in attempts),
         sum(part.failure.times for part in attempts if part.failure) - failed,
+        tuple(text for folder in folders for text in passed_over(folder)),
     )
+
+
+def passed_over(folder: Path) -> list[str]:
+    """A sentence for each damaged checkpoint that a trial could not go on from."""
+    path = folder / "passed_over.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [
+        f"{found.get('problem')}: went on from {found.get('used')}, epoch {found.get('epoch')}"
+        for line in lines
+        for found in _objects(line)
+    ]

@@ -83,12 +83,15 @@ class Driver:
                 found.append(int(stat.parent.name))
         return found
 
-    def records(self) -> dict[str, list[dict[str, Any]]]:
-        """Trial folder -> lines reported so far, from where Tune's driver writes them first."""
+    def records(self, kind: str = "search") -> dict[str, list[dict[str, Any]]]:
+        """Trial folder -> lines reported so far, from where Tune's driver writes them first.
+
+        kind: search, retrain, packed, or * for all.
+        """
         found = {}
-        form = "ray/session_2*/artifacts/*/search/driver_artifacts/*/result.json"
+        form = f"ray/session_2*/artifacts/*/{kind}/driver_artifacts/*/result.json"
         # Not Path.glob, which fails where a folder goes while it looks.
-        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207  # noqa: PTH207
+        for name in glob.glob(str(self.ray_dir / form)):  # noqa: PTH207
             path = Path(name)
             try:
                 lines = path.read_text().split("\n")[:-1]  # the last may be half written
@@ -121,7 +124,9 @@ class Driver:
 
 
 @contextmanager
-def driver(folder: Path, *args: object) -> Iterator[Driver]:
+def driver(
+    folder: Path, *args: object, program: tuple[object, ...] = (DRNAS,), **more_env: str
+) -> Iterator[Driver]:
     """`drnas ARGS` running in `folder`; whatever it leaves behind is ended and removed."""
     # A short path of its own: sockets have short names, and sessions would pile up in /tmp/ray.
     ray_dir = Path(tempfile.mkdtemp(prefix="drnas-", dir="/tmp"))
@@ -129,9 +134,9 @@ def driver(folder: Path, *args: object) -> Iterator[Driver]:
     log = folder / f"log-{ray_dir.name}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(DRNAS), *map(str, args)],
+            [*map(str, program), *map(str, args)],
             cwd=folder,
-            env={**env, "RAY_TMPDIR": str(ray_dir), "COLUMNS": "200"},
+            env={**env, "RAY_TMPDIR": str(ray_dir), "COLUMNS": "200", **more_env},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -154,9 +159,9 @@ def driver(folder: Path, *args: object) -> Iterator[Driver]:
         shutil.rmtree(ray_dir, ignore_errors=True)
 
 
-def drnas(folder: Path, *args: object, timeout_s: float = 240) -> tuple[int, str]:
+def drnas(folder: Path, *args: object, timeout_s: float = 240, **more: Any) -> tuple[int, str]:
     """Run to the end: (exit code, what it printed on both streams)."""
-    with driver(folder, *args) as running:
+    with driver(folder, *args, **more) as running:
         code = running.process.wait(timeout_s)
         return code, running.text()
 

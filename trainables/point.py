@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 import torch
-from ray import tune
+from pyarrow.fs import LocalFileSystem
 
 from drnas_ray.door import run_config
 from drnas_ray.errors import UserError
@@ -82,8 +82,7 @@ def _settings(runs: Runs) -> str:
 def _first_that_can(load: Callable[[Path], None], folders: list[str]) -> bool:
     """Load the newest checkpoint that can be read of the newest folder that has one, if any."""
     for folder in reversed(folders):
-        known: Any = tune.Checkpoint.from_directory(str(Path(folder) / "checkpoint_000000"))
-        for newest in newest_first(known):
+        for newest in newest_first(folder, LocalFileSystem()):
             try:
                 load(Path(newest.path) / CHECKPOINT_FILE)
             except (OSError, UserError):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from drnas_ray.cli.common import Results, escaped, one_line_errors, out
+from drnas_ray.cli.common import Results, escaped, one_line_errors, out, say
 
 app = typer.Typer()
 
@@ -24,15 +24,25 @@ def status(
     import json
 
     from analysis.collect import collect
+    from analysis.gpushare import gpu_shares
     from analysis.status import status as look
 
-    found = look(collect(results))
+    collected = collect(results)
+    found = look(collected)
+    shares = gpu_shares(collected)
     if as_json:
         plain = dataclasses.asdict(found) | {"groups": found.groups.to_dict("records")}
+        plain |= {
+            "gpus": [dataclasses.asdict(gpu) for gpu in shares],
+            "warnings": collected.warnings,
+        }
         sys.stdout.write(json.dumps(_without_nan(plain)) + "\n")
         return
     out.print(_progress(found))
     _say_where(found)
+    for gpu in shares:
+        out.print(_share(gpu), highlight=False)
+    say(collected.warnings)
 
 
 def _progress(found: Any) -> Any:
@@ -66,6 +76,16 @@ def _say_where(found: Any) -> None:
         out.print(f"failed: {escaped(error)}", highlight=False)
     if len(found.errors) > 5:
         out.print(f"and {len(found.errors) - 5} more failures", highlight=False)
+
+
+def _share(gpu: Any) -> str:
+    took = (
+        f"{escaped(gpu.device)}: a trial took {gpu.peak_mib / 1024:.1f} GiB at most "
+        f"of {gpu.total_mib / 1024:.1f}"
+    )
+    if not gpu.fit:
+        return f"{took}: nearly all of it, so one at a time (resources.gpu=1)"
+    return f"{took}: {gpu.fit} at once fit (resources.gpu={gpu.share:g})"
 
 
 def _time(seconds: float) -> str:

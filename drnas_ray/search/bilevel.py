@@ -83,6 +83,8 @@ def search_epoch(run: Run) -> dict[str, Any]:
     }
     if run.device.type == "cuda":
         record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
+        total = torch.cuda.get_device_properties(run.device).total_memory
+        record["gpu_total_mib"] = total / 2**20
     diverged = not math.isfinite(train_loss) or learnt["entropy_nats"] is None
     if not diverged:
         record |= diagnose(run)  # time and memory of the search itself are in the record by now

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+OUT_OF_MEMORY = "out of GPU memory"
+"""How the error of a trial that asked its GPU for too much begins."""
+_POLL_S = 2.0
 
 
 def pick_device() -> torch.device:
@@ -29,3 +35,38 @@ def device_name(device: torch.device) -> str:
 def use_threads(threads: int) -> None:
     """CPU threads of this process. The number is part of what makes results repeat bit for bit."""
     torch.set_num_threads(threads)
+
+
+def out_of_memory(error: torch.OutOfMemoryError) -> RuntimeError:
+    """The one line that people see of it."""
+    return RuntimeError(
+        f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]}): give a trial a larger share of its GPU "
+        "(resources.gpu, or resources.retry_oom), a smaller batch_size, or a smaller supernet"
+    )
+
+
+def _free_mib() -> float:
+    torch.cuda.empty_cache()  # what this process only keeps for later is free to it
+    return torch.cuda.mem_get_info()[0] / 2**20
+
+
+def wait_for_memory(
+    needed_mib: float,
+    wait_s: float,
+    free_mib: Callable[[], float] = _free_mib,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once the GPU has so much free memory, as seen by `free_mib`.
+
+    Raises RuntimeError, one line, after `wait_s` seconds without.
+    """
+    waited = 0.0
+    while (free := free_mib()) < needed_mib:
+        if waited >= wait_s:
+            raise RuntimeError(
+                f"the GPU has {free:,.0f} MiB free after {wait_s:g} s, and a trial waits for "
+                f"{needed_mib:,.0f} (resources.gpu_free_mib): end what else runs on it"
+            )
+        pause = min(_POLL_S, wait_s - waited)
+        sleep(pause)
+        waited += pause

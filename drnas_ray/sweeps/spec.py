@@ -18,12 +18,22 @@ from drnas_ray.sweeps.tuning_spec import TuningSpec
 
 
 class Resources(Settings):
-    """What one trial takes. A GPU share is asked for only where the cluster has GPUs."""
+    """What one trial takes. A GPU share is asked for only where the cluster has GPUs.
+
+    retry_oom: how often a trial that ran out of GPU memory gets twice its share of the GPU when it
+    is tried again, which leaves it fewer neighbours. gpu_free_mib: a trial starts once its GPU has
+    so much free memory, and fails after gpu_wait_s seconds without. scale: nodes come as trials
+    wait for them, so a GPU share is asked for whatever nodes there are now; refused where none that
+    holds a trial has come within scale_wait_s.
+    """
 
     cpu: float = Field(1.0, gt=0)
     gpu: float = Field(1.0, ge=0)
+    retry_oom: int = Field(0, ge=0)
+    gpu_free_mib: float | None = Field(None, gt=0)
+    gpu_wait_s: float = Field(600.0, ge=0)
     scale: bool = False
-    """Nodes come as trials wait for them, so ask for just this, whatever nodes there are now."""
+    scale_wait_s: float = Field(1800.0, ge=0)
 
     @property
     def threads(self) -> int:

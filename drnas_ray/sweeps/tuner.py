@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +16,19 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.autoscaler.sdk import request_resources
 
 from drnas_ray.errors import UserError
 from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
+from drnas_ray.sweeps.memory import MemoryScheduler
 from drnas_ray.sweeps.spec import Resources, Tracking
 from drnas_ray.sweeps.track import trackers
 
 # A trial goes on from its newest checkpoint that can be read; the other is there for when the
 # newest was cut off in writing.
 CHECKPOINTS_KEPT = 2
+_POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -80,24 +85,34 @@ def _check_address(address: str) -> None:
 
 
 def trial_resources(wanted: Resources) -> dict[str, float]:
-    """What a trial asks Ray for: its GPU share only where there are GPUs.
+    """What a trial asks Ray for: its GPU share only where there are GPUs, or may yet be.
 
-    Raises UserError where no node could ever hold one trial. On a cluster that grows by itself the
-    nodes of this moment say nothing.
+    Raises UserError where no node could ever hold one trial; on a cluster that grows by itself,
+    where none has come that can within `scale_wait_s`.
     """
-    if wanted.scale:
-        return {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if wanted.gpu else {})
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = max((node.get("GPU", 0) for node in nodes), default=0)
-    asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if gpus and wanted.gpu else {})
-    fits = any(
-        node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
-        for node in nodes
-    )
+    begun, asking = time.monotonic(), False
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
+        needs_gpu = wanted.gpu and (gpus or wanted.scale)
+        asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if needs_gpu else {})
+        fits = any(
+            node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
+            for node in nodes
+        )
+        if fits or not wanted.scale or time.monotonic() - begun >= wanted.scale_wait_s:
+            break
+        if not asking:  # an autoscaler adds a node only where something asks for it
+            request_resources(bundles=[{name.upper(): n for name, n in asked.items()}])
+            asking = True
+        time.sleep(_POLL_S)
+    if asking:
+        request_resources(bundles=[])  # from here on the trials ask for themselves
     if not fits:
         has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise UserError(
             f"a trial asks for {asked}, which no node of the cluster has ({has}): lower resources"
+            + (f"; waited {wanted.scale_wait_s:g} s for one" if wanted.scale else "")
         )
     return asked
 
@@ -129,16 +144,14 @@ def run_jobs(
     Nothing is made where there are no jobs.
 
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
-    failed ones start from their newest checkpoint.
+    failed ones start from their newest checkpoint. Where Tune's own state can't be read, all are
+    handed to it anew, and finished ones only say their last record again.
     """
     if not jobs:
         return []
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
-    # Tune writes tuner.pkl before its first snapshot; killed in between, there is nothing to
-    # restore, and Tune would start an experiment without trials.
-    begun = any(folder.glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(folder))
-    if begun:
+    if _restorable(folder):
         _forget_decisions(folder)
         tuner = tune.Tuner.restore(
             str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
@@ -150,13 +163,35 @@ def run_jobs(
     return [dict(result.metrics) for result in every if result.metrics]
 
 
+def _restorable(folder: Path) -> bool:
+    """Whether Tune has left a state that it can go on from.
+
+    It writes its files over the old ones (Ray 2.60): killed meanwhile, it leaves them cut off. And
+    tuner.pkl comes before the first snapshot; killed in between, Tune would go on with no trials.
+    """
+    states = sorted(folder.glob("experiment_state-*.json"))
+    if not states or not tune.Tuner.can_restore(str(folder)):
+        return False
+    searchers = sorted(folder.glob("basic-variant-state-*.json"))
+    try:
+        json.loads(states[-1].read_text())
+    except ValueError:
+        return False
+    return all(_whole_pickle(path) for path in (folder / "tuner.pkl", *searchers[-1:]))
+
+
+def _whole_pickle(path: Path) -> bool:
+    """Whether it ends as a pickle does; nothing in it is run."""
+    return path.read_bytes().endswith(pickle.STOP)
+
+
 def _forget_decisions(folder: Path) -> None:
     """Take decisions about trials out of Tune's state, to be made anew.
 
     A trial whose last failure struck while it saved a checkpoint leaves a STOP there, which would
     end it for good one step after it was resumed (Ray 2.60).
     """
-    for path in folder.glob("experiment_state-*.json"):
+    for path in sorted(folder.glob("experiment_state-*.json"))[-1:]:  # the one that Tune reads
         state = json.loads(path.read_text())
         if state.get("runner_data", {}).get("_cached_trial_decisions"):
             state["runner_data"]["_cached_trial_decisions"] = {}
@@ -174,12 +209,15 @@ def _new_tuner(
         param_space={
             "job": tune.grid_search(entries),
             "threads": how.resources.threads,
+            "gpu_free_mib": how.resources.gpu_free_mib,
+            "gpu_wait_s": how.resources.gpu_wait_s,
             "data_root": None
             if how.data_root is None
             else str(how.data_root.expanduser().resolve()),
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=how.max_concurrent,
+            scheduler=MemoryScheduler(how.resources),
             reuse_actors=True,
             trial_name_creator=_folder_of,
             trial_dirname_creator=_folder_of,

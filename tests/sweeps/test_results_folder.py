@@ -336,7 +336,68 @@ def test_what_no_node_has_is_refused(
     assert all(text in str(caught.value) for text in named), str(caught.value)
 
 
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A head of two CPUs that a GPU node joins after 30 s; the list has what it was asked for."""
+    clock, asked = Clock(), []
+
+    def nodes() -> list[Any]:
+        return [node(CPU=2)] + ([node(CPU=8, GPU=1)] if clock.now >= 30 else [])
+
+    monkeypatch.setattr(tuner, "time", clock)
+    monkeypatch.setattr(tuner.ray, "nodes", nodes)
+    monkeypatch.setattr(tuner, "request_resources", lambda *, bundles: asked.append(bundles))
+    return asked
+
+
+def test_a_growing_cluster_is_asked_and_waited_for(growing: list[Any]) -> None:
+    assert trial_resources(Resources(gpu=0.5, scale=True, scale_wait_s=60)) == {
+        "cpu": 1,
+        "gpu": 0.5,
+    }
+    assert growing == [[{"CPU": 1, "GPU": 0.5}], []]
+
+
+def test_a_cluster_that_grows_too_late_is_refused(growing: list[Any]) -> None:
+    with pytest.raises(UserError, match=r"'gpu': 1.* has \(2 CPUs, 0 GPUs\): .* waited 20 s"):
+        trial_resources(Resources(scale=True, scale_wait_s=20))
+    assert growing == [[{"CPU": 1, "GPU": 1}], []]
+
+
+def test_a_cluster_that_is_large_enough_is_not_waited_for(growing: list[Any]) -> None:
+    assert trial_resources(Resources(gpu=0, scale=True, scale_wait_s=20)) == {"cpu": 1}
+    assert growing == []
+
+
 # Tune's own state ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["experiment_state-*", "basic-variant-state-*", "tuner.pkl"])
+def test_a_state_that_was_cut_off_is_not_restored(
+    form: str, reference: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(reference / "search", tmp_path / "search")
+    assert tuner._restorable(tmp_path / "search")
+    (path,) = (tmp_path / "search").glob(form)
+    content = path.read_bytes()
+    for length in (0, len(content) // 2, len(content) - 2):
+        path.write_bytes(content[:length])
+        assert not tuner._restorable(tmp_path / "search"), length
+    path.unlink()
+    assert tuner._restorable(tmp_path / "search") == (form == "basic-variant-state-*")
 
 
 def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 
 from drnas_ray.config import merged
@@ -16,7 +17,7 @@ from drnas_ray.errors import UserError
 from trainables.pack import PackTrial
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial
-from trainables.trial import CHECKPOINT_FILE, RECORDS_FILE, JobTrial
+from trainables.trial import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE, JobTrial
 
 BASE = {
     "method": {"name": "drnas"},
@@ -118,7 +119,9 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
 
     monkeypatch.setattr(begun.job.job, "step", step)
-    with pytest.raises(RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*gpu\)"):
+    with pytest.raises(
+        RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*resources.gpu"
+    ):
         begun.train()
 
 
@@ -243,6 +246,52 @@ def test_restoring_passes_over_a_damaged_checkpoint(damage: str, tmp_path: Path)
     (first / CHECKPOINT_FILE).write_bytes(b"")
     with pytest.raises(UserError, match="damaged"):
         trial(BASE).restore(tune.Checkpoint.from_directory(str(second)))
+
+
+class Storage:
+    """As much of Tune's as a trial asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trial_fs_path, self.storage_filesystem = str(folder), LocalFileSystem()
+        self.trial_working_directory = str(folder)
+
+    def persist_artifacts(self) -> None:
+        """There are none."""
+
+
+@pytest.fixture
+def stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune would change to the trial's folder."""
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(Path.cwd()))
+
+
+@pytest.mark.usefixtures("stay_here")
+def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
+    whole = finish(trial(BASE))
+    _, second = checkpoints(tmp_path, BASE, 0, 1)
+    storage: Any = Storage(tmp_path / "trial")
+    again = SearchTrial(config_of(SearchTrial, BASE), storage)
+    assert finish(again) == whole[2:]
+    # Its newest checkpoint is damaged: the one before, and a line that says so.
+    (second / CHECKPOINT_FILE).write_bytes(b"")
+    assert finish(SearchTrial(config_of(SearchTrial, BASE), storage)) == whole[1:]
+    again = SearchTrial(config_of(SearchTrial, BASE), storage)
+    again.restore(tune.Checkpoint.from_directory(str(second)))
+    lines = (tmp_path / "trial" / PASSED_OVER_FILE).read_text().splitlines()
+    (said,) = map(json.loads, lines)  # once, however often it is met
+    assert said["problem"].startswith(f"checkpoint {second.name}/{CHECKPOINT_FILE} is damaged: ")
+    assert (said["used"], said["epoch"]) == ("checkpoint_000000", 1)
+
+
+@pytest.mark.usefixtures("stay_here")
+def test_a_new_trial_with_nothing_but_damage_begins_anew(tmp_path: Path) -> None:
+    whole = finish(trial(BASE))
+    for damaged in checkpoints(tmp_path, BASE, 0, 1):
+        (damaged / CHECKPOINT_FILE).write_bytes(b"")
+    storage: Any = Storage(tmp_path / "trial")
+    assert finish(SearchTrial(config_of(SearchTrial, BASE), storage)) == whole
+    assert len((tmp_path / "trial" / PASSED_OVER_FILE).read_text().splitlines()) == 2
 
 
 def test_a_trial_restored_after_its_last_epoch_repeats_its_record(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""`drnas` with a fault built into its searches, on a local Ray that says it has a GPU.
+
+FAULT=oom: out of memory at the third epoch of seed 0 for a trial with less than a whole GPU.
+FAULT=full: no space for the checkpoint of the third epoch of seed 0. A subprocess of tests.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+import torch
+
+from drnas_ray.cli import main
+from drnas_ray.sweeps import sweep
+from trainables import search
+
+
+class FaultySearch(search.SearchTrial):
+    def step(self) -> dict[str, Any]:
+        inner = self.job.job.step
+
+        def step() -> dict[str, Any]:
+            if self.unlucky("oom") and self.trial_resources.required_resources["GPU"] < 1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0")
+            return inner()
+
+        self.job.job.step = step
+        return super().step()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        if self.unlucky("full"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().save_checkpoint(checkpoint_dir)
+
+    def unlucky(self, fault: str) -> bool:
+        epoch = self.job.job.epoch + (fault == "oom")
+        return os.environ["FAULT"] == fault and self.job.config.seed == 0 and epoch == 3
+
+
+@contextmanager
+def with_gpu(address: str | None):
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    search.SearchTrial = FaultySearch
+    sweep.cluster = with_gpu
+    main()
