@@ -10,7 +10,9 @@ from pathlib import Path
 
 import boto3
 import pytest
+import yaml
 from moto.server import ThreadedMotoServer
+from sweep_runs import assert_same
 
 from drnas_ray.bench.cache import CellCache
 from drnas_ray.cli.stores import local_copies, shown, store_of
@@ -127,3 +129,38 @@ def test_a_build_fills_a_store(bucket, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 cells trained, 0 known before" in done.stdout
     assert len(CellCache(place).rows()) == 2
+
+
+def command(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("drnas")), *args],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+
+
+def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path):
+    """Searched, exported, resumed and tabulated on S3; the same to the last bit."""
+    sweep = {
+        "name": "stored", "methods": ["drnas", "uniform"], "seeds": "0",
+        "datasets": [{"name": "digits", "train_images": 100}],
+        "config": {"epochs": 2, "batch_size": 50, "supernet": {"channels": 4, "cells": 1}},
+        "retrain": {"epochs": 1, "batch_size": 50, "channels": 4, "cells": 1},
+    }  # fmt: skip
+    (tmp_path / "stored.yaml").write_text(yaml.safe_dump(sweep))
+    uri = bucket.format("sweep")
+    done = command(tmp_path, "sweep", "stored.yaml", "--out", uri)
+    assert done.returncode == 0, done.stderr
+    assert "s3://drnas/sweep/runs.parquet" in done.stdout
+    names = Store.open(uri).names()
+    assert {"sweep.json", "retrain.json", "runs.parquet", "table.md"} <= set(names)
+    assert any(name.endswith("run.pt") for name in names)
+    here = command(tmp_path, "sweep", "stored.yaml", "--out", "here")
+    assert here.returncode == 0, here.stderr
+    Store.open(uri).pull(tmp_path / "copy")
+    assert_same(tmp_path / "copy", tmp_path / "here")
+    again = command(tmp_path, "sweep", "stored.yaml", "--out", uri)
+    assert again.returncode == 2 and "--resume" in again.stderr
+    again = command(tmp_path, "sweep", "stored.yaml", "--out", uri, "--resume")
+    assert again.returncode == 0, again.stderr
+    table = command(tmp_path, "table", uri, "--format", "csv")
+    assert table.returncode == 0 and "DrNAS" in table.stdout

@@ -18,7 +18,7 @@ from drnas_ray.cli.common import (
     out,
     say,
 )
-from drnas_ray.cli.stores import shown
+from drnas_ray.cli.stores import shown, store_of
 
 app = typer.Typer()
 
@@ -113,6 +113,7 @@ def _sweep(
     from trainables.search import SearchTrial
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
+    store = store_of(folder)
     run_sweep(
         planned,
         folder,
@@ -120,7 +121,10 @@ def _sweep(
         data_root=data_root,
         address=address,
         resume=resume,
+        store=store,
     )
+    if store is not None:
+        store.pull(folder)  # what the trials left there
     if planned.search is not None:
         from drnas_ray.cli.tuning import wrap_up
 

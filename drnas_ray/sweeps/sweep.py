@@ -13,8 +13,10 @@ from ray import tune
 from drnas_ray.bench.cache import CellCache
 from drnas_ray.config import QueryConfig, RetrainConfig
 from drnas_ray.data.catalog import prepare
+from drnas_ray.errors import UserError
 from drnas_ray.search.job import open_table
 from drnas_ray.spaces import space_named
+from drnas_ray.storage import Store
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.points import plan_tuning
@@ -67,16 +69,24 @@ def run_sweep(
     data_root: Path | None = None,
     address: str | None = None,
     resume: bool = False,
+    store: Store | None = None,
 ) -> None:
     """Run it into `out`, or go on with what is there.
+
+    store: what `out` is the local copy of; trials go there directly.
 
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
     check_tracking(sweep.track)
     how = HowToRun(
-        sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root, sweep.track
+        sweep.resources, sweep.max_concurrent, sweep.max_failures, data_root, sweep.track, store
     )
     if sweep.search is not None:
+        if store is not None:
+            raise UserError(
+                f"search: with --out {store.uri}: the ledger of a tuning is a local file: name a "
+                "folder, shared by all nodes, and copy it afterwards"
+            )
         tuning = plan_tuning(sweep)
         check_folder(out, sweep, [], resume=resume)
         prepare_runs(list(tuning.tried), data_root, retrained=False)
@@ -88,6 +98,8 @@ def run_sweep(
     with cluster(address):
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
+        if store is not None:
+            store.push(out)
         records = run_jobs(_packs(runs), trainables.pack, out / "packed", how)
         records += run_jobs(_searches(runs), trainables.search, out / "search", how)
         finished = {
@@ -98,7 +110,10 @@ def run_sweep(
         retrains = plan_retrains(sweep, finished, runs)
         if not retrains:
             return
-        for folder, keys in note_retrains(out, retrains).items():
+        noted = note_retrains(out, retrains)
+        if store is not None:
+            store.push(out)
+        for folder, keys in noted.items():
             jobs = [_retrain_job(key, retrains[key][0]) for key in keys]
             run_jobs(jobs, trainables.retrain, out / folder, how)
 

@@ -19,6 +19,7 @@ from ray import tune
 from ray.autoscaler.sdk import request_resources
 
 from drnas_ray.errors import UserError
+from drnas_ray.storage import Store
 from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.live import LiveView
 from drnas_ray.sweeps.memory import MemoryScheduler
@@ -134,6 +135,8 @@ class HowToRun:
     max_failures: int
     data_root: Path | None
     track: Tracking
+    store: Store | None = None
+    """Where Tune writes, if not into the local folder."""
 
 
 def run_jobs(
@@ -145,13 +148,13 @@ def run_jobs(
 
     Called again with the same jobs it goes on: finished trials are not run again, unfinished and
     failed ones start from their newest checkpoint. Where Tune's own state can't be read, all are
-    handed to it anew, and finished ones only say their last record again.
+    handed to it anew, and finished ones only say their last record again. So it is on a store.
     """
     if not jobs:
         return []
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
-    if _restorable(folder):
+    if how.store is None and _restorable(folder):
         _forget_decisions(folder)
         tuner = tune.Tuner.restore(
             str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
@@ -224,7 +227,8 @@ def _new_tuner(
         ),
         run_config=tune.RunConfig(
             name=folder.name,
-            storage_path=str(folder.parent),
+            storage_path=str(folder.parent) if how.store is None else how.store.path,
+            storage_filesystem=None if how.store is None else how.store.files,
             callbacks=[
                 LiveView(folder.name, {job.folder: (job.label, job.epochs) for job in jobs}),
                 *trackers(how.track, folder.parent.name, folder.name),
