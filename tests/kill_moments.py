@@ -169,9 +169,10 @@ def check(out: Path, reference: Path) -> None:
     """Every run once and done, and all figures those of the reference."""
     runs = rows(out, "runs")
     planned = [run["run_id"] for run in json.loads((out / "sweep.json").read_text())["runs"]]
-    assert [run["run_id"] for run in runs] == planned
-    assert {(run["status"], run["retrain_status"]) for run in runs} == {("done", "done")}
-    assert final_strengths(out) == final_strengths(reference)
+    assert [run["run_id"] for run in runs] == planned, "the export lacks runs, or has some twice"
+    statuses = {(run["status"], run["retrain_status"]) for run in runs}
+    assert statuses == {("done", "done")}, f"statuses of runs and retrainings: {statuses}"
+    assert final_strengths(out) == final_strengths(reference), "other final strengths"
     assert_same(out, reference)
 
 

@@ -170,6 +170,15 @@ def _say_unfinished(runs: Any) -> None:
             highlight=False,
         )
         raise typer.Exit(1)
+    waiting = runs["retrain_status"].dropna()
+    waiting = waiting[~waiting.isin(ENDED)]
+    if len(waiting):
+        err.print(
+            f"the cells of {len(waiting)} of {len(runs)} runs are not trained from scratch "
+            f"({waiting.iloc[0]}); run again, with --resume, to try them again",
+            highlight=False,
+        )
+        raise typer.Exit(1)
 
 
 @app.command()

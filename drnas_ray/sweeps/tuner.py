@@ -155,15 +155,32 @@ def run_jobs(
     folder = folder.resolve()  # Tune takes a relative path for a URI
     prepared = tune.with_resources(trainable, trial_resources(how.resources))
     if how.store is None and _restorable(folder):
-        _forget_decisions(folder)
-        tuner = tune.Tuner.restore(
-            str(folder), trainable=prepared, resume_unfinished=True, resume_errored=True
-        )
+        tuner = _restored(folder, prepared)
     else:
         tuner = _new_tuner(jobs, prepared, str(trainable.id_key), folder, how)  # type: ignore[attr-defined]
     results = tuner.fit()
+    for _ in range(how.max_failures):
+        if not _given_up_early(results, how.max_failures) or not _restorable(folder):
+            break
+        results = _restored(folder, prepared).fit()
     every = (results[index] for index in range(len(results)))
     return [dict(result.metrics) for result in every if result.metrics]
+
+
+def _restored(folder: Path, trainable: Any) -> tune.Tuner:
+    _forget_decisions(folder)
+    return tune.Tuner.restore(
+        str(folder), trainable=trainable, resume_unfinished=True, resume_errored=True
+    )
+
+
+def _given_up_early(results: tune.ResultGrid, max_failures: int) -> bool:
+    """Whether Tune gave up a trial that had failures to spare.
+
+    It does so where a process dies before its trial has begun to run (Ray 2.60).
+    """
+    trials = results._experiment_analysis.trials or []
+    return any(t.status == t.ERROR and t.num_failures <= max_failures for t in trials)
 
 
 def _restorable(folder: Path) -> bool:

@@ -70,6 +70,7 @@ def test_out_of_gpu_memory_without_a_larger_share_is_an_error(tmp_path: Path) ->
     assert runs[0]["epochs_done"] == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_no_earlier_checkpoint(tmp_path: Path) -> None:
     write_sweep(tmp_path, **TINY, max_failures=0)
     code, text = faulty(tmp_path, "full")
@@ -107,6 +108,7 @@ def test_a_run_that_diverges_is_reported_and_never_tried_again(tmp_path: Path) -
     assert lines.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path) -> None:
     write_sweep(tmp_path, **TINY | {"seeds": "0:1", "config": {**TINY["config"], "epochs": 8}})
     out = tmp_path / "out"
