@@ -108,7 +108,7 @@ class RecordedJob:
         """Go on where `state_dict` was taken."""
         self.job.load_state_dict(state)
         self.records = json.loads(state["records"])
-        self.restarts = 1 + (self.records[-1]["restarts"] if self.records else 0)
+        self.restarts = 1 + (self.records[-1].get("restarts", 0) if self.records else 0)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another search's, under these settings; its records stay its own.

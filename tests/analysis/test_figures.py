@@ -23,6 +23,8 @@ from drnas_ray.cli import app
 
 BARE = {"exploration", "boxes", "pareto"}
 """Those that need a table."""
+TUNED = {name for name in FIGURES if name.startswith("tuning-")}
+"""Those of a tuning, tested in test_analysis_tuning.py."""
 MEASURED = {"hessian", "landscape", "proposition1"}
 
 
@@ -297,7 +299,7 @@ def test_missing_says_what_would_bring_it(table):
     for name in BARE:
         with pytest.raises(Missing, match="--benchmark"):
             FIGURES[name].draw(plain, None)
-    for name in set(FIGURES) - {"simplex"}:
+    for name in set(FIGURES) - TUNED - {"simplex"}:
         with pytest.raises(Missing, match="no run is done yet"):
             FIGURES[name].draw(made(status="running"), table)
     assert len(FIGURES["simplex"].draw(made(("darts",)), None).axes) == 3  # no learnt edge
@@ -330,7 +332,7 @@ def test_a_run_in_two_folders_counts_once(runs, table):
 # --- looks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"pareto"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - TUNED - {"pareto"}))
 def test_each_can_be_read_alone(name, runs, table):
     figure = FIGURES[name].draw(runs, table)
     written = texts(figure)
@@ -400,7 +402,7 @@ def test_figure_all_draws_what_it_can(mixed, tmp_path):
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     drawn = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert drawn == set(FIGURES) - MEASURED - BARE | {"boxes"}
+    assert drawn == set(FIGURES) - TUNED - MEASURED - BARE | {"boxes"}
     assert "not drawn: hessian: no run measured the Hessian: search with" in result.output
     result = invoke("hessian", folder)
     assert result.exit_code == 2
