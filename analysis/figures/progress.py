@@ -102,7 +102,9 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         blocks,
         "Hessian of the validation loss in the architecture parameter",
         f"{BAND} Second derivatives of the supernet's loss in the architecture parameter, at the "
-        f"mean of the learnt distribution, on a fixed validation batch. {chosen.facts}",
+        "mean of the learnt distribution, on a fixed validation batch. How a method scales its "
+        "parameter decides their size: levels of methods with different parameters, as DrNAS and "
+        f"DARTS, can't be compared, courses can. {chosen.facts}",
     )
 
 

@@ -227,6 +227,39 @@ def test_landscape_is_the_first_seeds_last_one(runs):
     assert loss.levels == pytest.approx(figure.axes[1].collections[0].levels)
 
 
+def test_landscape_has_direction_1_along_x_and_titles_clear_of_labels(runs):
+    # As the search writes it, a row is an offset of direction 1: this loss depends on it alone.
+    loss = np.repeat(np.linspace(0, 1, 9)[:, None], 9, axis=1).tolist()
+    epochs = runs.epochs.copy()
+    epochs["landscape_loss"] = [
+        None if one is None or one is np.nan else loss for one in epochs["landscape_loss"]
+    ]
+    data = Collected(runs.runs, epochs, runs.retrains, ())
+    figure = FIGURES["landscape"].draw(data, None)
+    bottom = figure.axes[2]
+    assert bottom.get_xlabel() == "offset along direction 1"
+    for segments in figure.axes[0].collections[1].allsegs[1:-1]:
+        for segment in segments:
+            assert np.ptp(segment[:, 0]) < 1e-6 < np.ptp(segment[:, 1])
+    figure.canvas.draw()
+    above = [axes.get_tightbbox() for axes in figure.axes[:2]]
+    below = [axes.get_tightbbox() for axes in figure.axes[2:4]]
+    assert min(box.y0 for box in above) > max(box.y1 for box in below)
+
+
+def test_proposition1_says_how_often_its_sides_differ(runs):
+    figure = FIGURES["proposition1"].draw(runs, None)
+    frame = epochs_of(runs, "drnas").dropna(subset=["proposition1_sampled"])
+    apart = 0
+    for _, group in frame.groupby("epoch"):
+        gap = (group["proposition1_sampled"] - group["proposition1_laplace"]).mean()
+        error = np.sqrt((group["proposition1_sampled_se"] ** 2).sum()) / len(group)
+        apart += abs(gap) > 2 * error
+    caption = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    points = frame["epoch"].nunique()
+    assert f"more than two standard errors apart at {apart} of {points} points" in caption
+
+
 def test_boxes(runs, table):
     axes = FIGURES["boxes"].draw(runs, table).axes[0]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
