@@ -49,7 +49,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     return draw_lines(
         [block],
         "Accuracy of the derived cell during the search",
-        f"{BAND} The cell derived after each epoch, looked up: trained from scratch. "
+        f"{BAND} The cell derived after each epoch, as trained from scratch for the table. "
         f"{chosen.facts} {table_fact(benchmark)}",
         level="best cell of the table",
     )

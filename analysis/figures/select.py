@@ -86,7 +86,7 @@ def select(
     left_out: list[str] = []
     if not multi_trial and (asking := runs["queries"].notna()).any():
         names = ", ".join(dict.fromkeys(runs["label"][asking]))
-        left_out.append(f"Not shown: {names} (asks for whole cells, so has no epochs).")
+        left_out.append(f"Not shown: {names} (they ask for whole cells and have no epochs).")
         runs = runs[~asking]
     if methods is not None:
         runs = runs[runs["method"].isin(methods)]
