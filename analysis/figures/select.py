@@ -106,9 +106,13 @@ def select(
 
 
 def _named(runs: pd.DataFrame) -> pd.DataFrame:
-    """With series, panel and data."""
-    protocols = runs["protocol"].nunique() > 1
-    which = runs.groupby(["protocol", "label", "variant"], sort=False)
+    """With series, panel and data. Transfers from several data sets are series apart."""
+    transfer = runs["protocol"] == "transfer"
+    source = runs["protocol"]
+    if runs["dataset"][transfer].nunique() > 1:
+        source = source.mask(transfer, "transfer from " + runs["dataset"])
+    protocols = source.nunique() > 1
+    which = runs.assign(protocol=source).groupby(["protocol", "label", "variant"], sort=False)
     names = [run_name(group.iloc[0], protocols) for _, group in which]
     data = {
         config: json.loads(config)["data"]["name"] for config in runs["config"].drop_duplicates()
