@@ -24,6 +24,7 @@ from drnas_ray.cli import app
 BARE = {"exploration", "boxes", "pareto"}
 """Those that need a table."""
 MEASURED = {"hessian", "landscape", "proposition1"}
+TUNED = {"tuning-parallel", "tuning-importance"}  # of points, not runs: test_analysis_tuning.py
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +233,7 @@ def test_landscape_has_direction_1_along_x_and_titles_clear_of_labels(runs):
     loss = np.repeat(np.linspace(0, 1, 9)[:, None], 9, axis=1).tolist()
     epochs = runs.epochs.copy()
     epochs["landscape_loss"] = [
-        None if one is None or one is np.nan else loss for one in epochs["landscape_loss"]
+        loss if isinstance(one, list | np.ndarray) else None for one in epochs["landscape_loss"]
     ]
     data = Collected(runs.runs, epochs, runs.retrains, ())
     figure = FIGURES["landscape"].draw(data, None)
@@ -330,11 +331,20 @@ def test_missing_says_what_would_bring_it(table):
     for name in BARE:
         with pytest.raises(Missing, match="--benchmark"):
             FIGURES[name].draw(plain, None)
-    for name in set(FIGURES) - {"simplex"}:
+    for name in set(FIGURES) - TUNED - {"simplex"}:
         with pytest.raises(Missing, match="no run is done yet"):
             FIGURES[name].draw(made(status="running"), table)
     assert len(FIGURES["simplex"].draw(made(("darts",)), None).axes) == 3  # no learnt edge
     assert len(FIGURES["simplex"].draw(plain, None).axes) == 4
+
+
+def test_transfers_from_different_data_sets_are_lines_apart(runs, table):
+    frame = runs.runs.assign(protocol="transfer")
+    frame = frame[frame["method"] == "drnas"].copy()
+    frame.loc[frame["seed"] == 0, "dataset"] = "cifar100"
+    data = Collected(frame, runs.epochs, runs.retrains, ())
+    lines = {one.get_label() for one in FIGURES["trajectory"].draw(data, table).axes[0].lines}
+    assert {"DrNAS [transfer from cifar10]", "DrNAS [transfer from cifar100]"} <= lines
 
 
 def test_multi_trial_runs_have_no_epochs_to_show(runs, table):
@@ -363,7 +373,7 @@ def test_a_run_in_two_folders_counts_once(runs, table):
 # --- looks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"pareto"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - TUNED - {"pareto"}))
 def test_each_can_be_read_alone(name, runs, table):
     figure = FIGURES[name].draw(runs, table)
     written = texts(figure)
@@ -433,7 +443,7 @@ def test_figure_all_draws_what_it_can(mixed, tmp_path):
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     drawn = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert drawn == set(FIGURES) - MEASURED - BARE | {"boxes"}
+    assert drawn == set(FIGURES) - MEASURED - TUNED - BARE | {"boxes"}
     assert "not drawn: hessian: no run measured the Hessian: search with" in result.output
     result = invoke("hessian", folder)
     assert result.exit_code == 2
