@@ -43,7 +43,10 @@ def _progress(found: Any) -> Any:
     # Only the states there are: all of them leave no room for names on 80 columns.
     rows = found.groups.to_dict("records")
     states = [state for state in STATES if any(row[state] for row in rows)]
-    table = Printed("", "", "data set", *states, "epochs", "trial time left")
+    table = Printed("", "", "data set")
+    for heading in (*states, "epochs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("trial time left")
     for row in rows:
         left = "unknown" if math.isnan(row["left_s"]) else _time(row["left_s"])
         counts = (str(row[state] or "") for state in states)
