@@ -113,7 +113,7 @@ def _left_out(frame: pd.DataFrame, metric: str, benchmark: BenchmarkTable | None
     parts = []
     # A transferred run has a row of figures for each data set, and is one run.
     once = ["protocol", "label", "variant", "retrain_epochs"]
-    transferred = (frame["protocol"] == "transfer") & frame.duplicated(once)
+    transferred = frame["protocol"].str.startswith("transfer") & frame.duplicated(once)
     frame = frame[~transferred]
     for name, text in _LEFT_OUT:
         count = int(frame[f"n_{name}"].sum())

@@ -55,6 +55,7 @@ def joined(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Record]
 
     A run of protocol transfer is there once for each data set that its cell is looked up on, as
     `dataset`; `searched_on` is where it was searched. `data_name` is the data set's name alone.
+    Transfers from several data sets are protocols of their own: `transfer from cifar10`.
     Raises UserError as `summary` does.
     """
     records = [
@@ -83,10 +84,17 @@ def _records(runs: pd.DataFrame) -> list[Record]:
 
 def _transferred(records: Sequence[Record], benchmark: BenchmarkTable) -> list[Record]:
     """The records; one of protocol transfer once for each data set its cell is looked up on."""
+    sources = {record["dataset"] for record in records if record["protocol"] == "transfer"}
     result = []
     for record in records:
-        targets = benchmark.datasets if record["protocol"] == "transfer" else ()
-        result += [record | {"dataset": t, "data_name": t} for t in targets] or [record]
+        if record["protocol"] != "transfer":
+            result.append(record)
+            continue
+        protocol = f"transfer from {record['dataset']}" if len(sources) > 1 else "transfer"
+        result += [
+            record | {"protocol": protocol, "dataset": name, "data_name": name}
+            for name in benchmark.datasets
+        ]
     return result
 
 

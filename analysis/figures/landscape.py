@@ -25,7 +25,8 @@ _MEASURES = (
 
 
 def _grid(value: Any) -> NDArray[np.float64]:
-    return np.array([[np.nan if x is None else x for x in row] for row in value], np.float64)
+    """As matplotlib wants it: direction 1, a record's rows, along x and thus along columns."""
+    return np.array([[np.nan if x is None else x for x in row] for row in value], np.float64).T
 
 
 def _shown(data: Collected) -> tuple[pd.DataFrame, str]:
@@ -54,10 +55,11 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         (2, len(shown)),
         "Landscape around the learnt architecture",
         "The supernet on a fixed validation batch, with its architecture parameter moved along two "
-        f"random directions of length 1. +: as learnt. One scale a row. {facts}",
+        "random directions of length 1. +: as learnt. One scale a row. How a method scales its "
+        f"parameter decides how wide a valley looks. {facts}",
         panel=(3.3, 3.2),
     )
-    for row, (column, label) in zip(axes, _MEASURES, strict=True):
+    for at, (row, (column, label)) in enumerate(zip(axes, _MEASURES, strict=True)):
         grids = [_grid(value) for value in shown[column]]
         low, high = min(map(np.nanmin, grids)), max(map(np.nanmax, grids))
         levels = MaxNLocator(10).tick_values(low, high if high > low else low + 1e-6)
@@ -70,7 +72,10 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
             one.plot(0, 0, marker="+", markersize=11, color=INK, markeredgewidth=2)
             title = f"{run['series']}, {run['panel']}\nseed {run['seed']}, epoch {run['epoch']}"
             dress(
-                one, title, "offset along direction 1", "" if place else "offset along direction 2"
+                one,
+                "" if at else title,
+                "offset along direction 1" if at else "",
+                "" if place else "offset along direction 2",
             )
             one.grid(visible=False)
             one.set_aspect("equal")

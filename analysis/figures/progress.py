@@ -49,7 +49,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     return draw_lines(
         [block],
         "Accuracy of the derived cell during the search",
-        f"{BAND} The cell derived after each epoch, looked up: trained from scratch. "
+        f"{BAND} The cell derived after each epoch, as trained from scratch for the table. "
         f"{chosen.facts} {table_fact(benchmark)}",
         level="best cell of the table",
     )
@@ -102,7 +102,9 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         blocks,
         "Hessian of the validation loss in the architecture parameter",
         f"{BAND} Second derivatives of the supernet's loss in the architecture parameter, at the "
-        f"mean of the learnt distribution, on a fixed validation batch. {chosen.facts}",
+        "mean of the learnt distribution, on a fixed validation batch. How a method scales its "
+        "parameter decides their size: levels of methods with different parameters, as DrNAS and "
+        f"DARTS, can't be compared, courses can. {chosen.facts}",
     )
 
 

@@ -56,6 +56,17 @@ def _panels(above: Axes, below: Axes, part: pd.DataFrame) -> None:
         whole_ticks(axes)
 
 
+def _seen(shown: pd.DataFrame) -> str:
+    """What the panels show of the claim that both sides are about equal."""
+    apart = int((shown["difference"].abs() > 2 * shown[_SE]).sum())
+    return (
+        f"Left and right are more than two standard errors apart at {apart} of {len(shown)} "
+        "points. They need not agree: the right side has no term for the loss's slope at µ, which "
+        "is not the distribution's mean in that basis, and more terms count where concentrations "
+        "are near 1."
+    )
+
+
 @styled
 def _proposition1(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     chosen = select(data, multi_trial=False)
@@ -72,18 +83,22 @@ def _proposition1(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         Line2D([], [], label="its first term L(µ)", **line_style(2)),
         Line2D([], [], label="left minus right, ± 2 standard errors", **_DIFFERENCE),
     ]  # fmt: skip
+    drawn = pd.concat(
+        frame[(frame["series"] == series) & (frame["panel"] == panel)]
+        for series, panel in shown[:_MOST]
+    )
     cut = f" The first {_MOST} of {len(shown)}." if len(shown) > _MOST else ""
     figure, axes = page(
         (2, len(shown[:_MOST])),
         "Proposition 1: both sides measured",
         "Validation loss on a fixed batch. µ and Σ: Laplace approximation of the Dirichlet "
         "distributions; H: Hessian at µ. Means over seeds; the standard error is that of the draws "
-        f"(of their mean over seeds). {chosen.facts}{cut}",
+        f"(of their mean over seeds). {_seen(drawn)} {chosen.facts}{cut}",
         handles,
         (3.7, 2.7),
     )
     for column, (series, panel) in enumerate(shown[:_MOST]):
-        part = frame[(frame["series"] == series) & (frame["panel"] == panel)]
+        part = drawn[(drawn["series"] == series) & (drawn["panel"] == panel)]
         above, below = axes[0][column], axes[1][column]
         _panels(above, below, part)
         first = column == 0

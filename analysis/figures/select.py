@@ -86,7 +86,7 @@ def select(
     left_out: list[str] = []
     if not multi_trial and (asking := runs["queries"].notna()).any():
         names = ", ".join(dict.fromkeys(runs["label"][asking]))
-        left_out.append(f"Not shown: {names} (asks for whole cells, so has no epochs).")
+        left_out.append(f"Not shown: {names} (they ask for whole cells and have no epochs).")
         runs = runs[~asking]
     if methods is not None:
         runs = runs[runs["method"].isin(methods)]
@@ -106,9 +106,13 @@ def select(
 
 
 def _named(runs: pd.DataFrame) -> pd.DataFrame:
-    """With series, panel and data."""
-    protocols = runs["protocol"].nunique() > 1
-    which = runs.groupby(["protocol", "label", "variant"], sort=False)
+    """With series, panel and data. Transfers from several data sets are series apart."""
+    transfer = runs["protocol"] == "transfer"
+    source = runs["protocol"]
+    if runs["dataset"][transfer].nunique() > 1:
+        source = source.mask(transfer, "transfer from " + runs["dataset"])
+    protocols = source.nunique() > 1
+    which = runs.assign(protocol=source).groupby(["protocol", "label", "variant"], sort=False)
     names = [run_name(group.iloc[0], protocols) for _, group in which]
     data = {
         config: json.loads(config)["data"]["name"] for config in runs["config"].drop_duplicates()

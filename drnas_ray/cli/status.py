@@ -50,10 +50,16 @@ def _progress(found: Any) -> Any:
 
     from analysis.status import STATES
 
-    table = Printed("", "", "data set", *STATES, "epochs", "trial time left")
-    for row in found.groups.to_dict("records"):
+    # Only the states there are: all of them leave no room for names on 80 columns.
+    rows = found.groups.to_dict("records")
+    states = [state for state in STATES if any(row[state] for row in rows)]
+    table = Printed("", "", "data set")
+    for heading in (*states, "epochs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("trial time left")
+    for row in rows:
         left = "unknown" if math.isnan(row["left_s"]) else _time(row["left_s"])
-        counts = (str(row[state] or "") for state in STATES)
+        counts = (str(row[state] or "") for state in states)
         epochs = f"{row['epochs']}/{row['epochs_total']}"
         table.add_row(row["work"], escaped(row["label"]), row["dataset"], *counts, epochs, left)
     return table

@@ -62,6 +62,8 @@ def test_the_command(halfway):
     assert shown.exit_code == 0, shown.output
     assert "silent: stopped or dead?" in shown.stdout and "--resume" in shown.stdout
     assert "failed: DARTS, seed 0, run d0: OOM: no memory" in shown.stdout
+    # A state that no run is in has no column: 80 are too few for all.
+    assert "running" in shown.stdout and "diverged" not in shown.stdout
     told = json.loads(run.invoke(app, ["status", str(halfway), "--json"]).stdout)
     assert told["running"] == 1 and told["groups"][0]["label"] == "DrNAS"
     wrong = run.invoke(app, ["status", str(halfway / "nowhere")])

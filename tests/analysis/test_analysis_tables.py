@@ -258,6 +258,18 @@ def test_protocols_looked_up_together_are_rows_apart(fakes, made_up_table):
     ]
 
 
+def test_transfers_from_different_data_sets_are_rows_apart(fakes, made_up_table):
+    fake = fakes("t", "transfer")
+    fake.complete("d0", cell=500, dataset="cifar10")
+    fake.complete("d1", cell=9930, dataset="cifar100")
+    got = table(collect(fake.write()).runs, BenchmarkTable.open(made_up_table))
+    assert [(label, cells[0].text(), cells[2].text()) for label, cells in got.rows[:2]] == [
+        ("DrNAS [transfer from cifar10]", "2.50 (1)", "3.50 (1)"),
+        ("DrNAS [transfer from cifar100]", "49.65 (1)", "50.65 (1)"),
+    ]
+    assert "All 2 runs are counted." in got.notes
+
+
 def test_the_last_row_of_a_benchmark_is_its_own_maximum(fake, made_up_table):
     fake.complete("d0", cell=500, dataset="cifar10 (cutout=16)")
     fake.complete("d1", cell=500, dataset="imagenet16-120")

@@ -23,9 +23,8 @@ from drnas_ray.cli import app
 
 BARE = {"exploration", "boxes", "pareto"}
 """Those that need a table."""
-TUNED = {name for name in FIGURES if name.startswith("tuning-")}
-"""Those of a tuning, tested in test_analysis_tuning.py."""
 MEASURED = {"hessian", "landscape", "proposition1"}
+TUNED = {"tuning-parallel", "tuning-importance"}  # of points, not runs: test_analysis_tuning.py
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +228,39 @@ def test_landscape_is_the_first_seeds_last_one(runs):
     assert loss.levels == pytest.approx(figure.axes[1].collections[0].levels)
 
 
+def test_landscape_has_direction_1_along_x_and_titles_clear_of_labels(runs):
+    # As the search writes it, a row is an offset of direction 1: this loss depends on it alone.
+    loss = np.repeat(np.linspace(0, 1, 9)[:, None], 9, axis=1).tolist()
+    epochs = runs.epochs.copy()
+    epochs["landscape_loss"] = [
+        loss if isinstance(one, list | np.ndarray) else None for one in epochs["landscape_loss"]
+    ]
+    data = Collected(runs.runs, epochs, runs.retrains, ())
+    figure = FIGURES["landscape"].draw(data, None)
+    bottom = figure.axes[2]
+    assert bottom.get_xlabel() == "offset along direction 1"
+    for segments in figure.axes[0].collections[1].allsegs[1:-1]:
+        for segment in segments:
+            assert np.ptp(segment[:, 0]) < 1e-6 < np.ptp(segment[:, 1])
+    figure.canvas.draw()
+    above = [axes.get_tightbbox() for axes in figure.axes[:2]]
+    below = [axes.get_tightbbox() for axes in figure.axes[2:4]]
+    assert min(box.y0 for box in above) > max(box.y1 for box in below)
+
+
+def test_proposition1_says_how_often_its_sides_differ(runs):
+    figure = FIGURES["proposition1"].draw(runs, None)
+    frame = epochs_of(runs, "drnas").dropna(subset=["proposition1_sampled"])
+    apart = 0
+    for _, group in frame.groupby("epoch"):
+        gap = (group["proposition1_sampled"] - group["proposition1_laplace"]).mean()
+        error = np.sqrt((group["proposition1_sampled_se"] ** 2).sum()) / len(group)
+        apart += abs(gap) > 2 * error
+    caption = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    points = frame["epoch"].nunique()
+    assert f"more than two standard errors apart at {apart} of {points} points" in caption
+
+
 def test_boxes(runs, table):
     axes = FIGURES["boxes"].draw(runs, table).axes[0]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
@@ -304,6 +336,15 @@ def test_missing_says_what_would_bring_it(table):
             FIGURES[name].draw(made(status="running"), table)
     assert len(FIGURES["simplex"].draw(made(("darts",)), None).axes) == 3  # no learnt edge
     assert len(FIGURES["simplex"].draw(plain, None).axes) == 4
+
+
+def test_transfers_from_different_data_sets_are_lines_apart(runs, table):
+    frame = runs.runs.assign(protocol="transfer")
+    frame = frame[frame["method"] == "drnas"].copy()
+    frame.loc[frame["seed"] == 0, "dataset"] = "cifar100"
+    data = Collected(frame, runs.epochs, runs.retrains, ())
+    lines = {one.get_label() for one in FIGURES["trajectory"].draw(data, table).axes[0].lines}
+    assert {"DrNAS [transfer from cifar10]", "DrNAS [transfer from cifar100]"} <= lines
 
 
 def test_multi_trial_runs_have_no_epochs_to_show(runs, table):
@@ -402,7 +443,7 @@ def test_figure_all_draws_what_it_can(mixed, tmp_path):
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     drawn = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert drawn == set(FIGURES) - TUNED - MEASURED - BARE | {"boxes"}
+    assert drawn == set(FIGURES) - MEASURED - TUNED - BARE | {"boxes"}
     assert "not drawn: hessian: no run measured the Hessian: search with" in result.output
     result = invoke("hessian", folder)
     assert result.exit_code == 2
