@@ -20,7 +20,7 @@ class MemoryScheduler(FIFOScheduler):
     """
 
     def __init__(self, resources: Resources) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.resources = resources
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -28,7 +28,8 @@ class MemoryScheduler(FIFOScheduler):
         # A trial that is given up is still marked as running here.
         if trial.status != Trial.ERROR or not self._ran_out(trial):
             return
-        asked = dict(trial.placement_group_factory.required_resources)
+        factory: Any = trial.placement_group_factory
+        asked = dict(factory.required_resources)
         share = asked.get("GPU", 0.0)
         if not share or share >= 1:
             return
