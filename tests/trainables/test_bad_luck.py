@@ -97,11 +97,12 @@ def test_a_run_that_diverges_is_reported_and_never_tried_again(tmp_path: Path) -
     assert code == 0, text
     runs = {run["variant"]: run for run in rows(tmp_path / "out", "runs", times=True)}
     diverged, done = runs['{"weights.lr":1e+30}'], runs['{"weights.lr":0.025}']
-    assert (diverged["status"], diverged["epochs_done"], diverged["restarts"]) == ("diverged", 1, 0)
+    assert (diverged["status"], diverged["restarts"]) == ("diverged", 0)
+    assert diverged["epochs_done"] < EPOCHS
     assert (done["status"], done["epochs_done"]) == ("done", EPOCHS)
     assert "1 diverged" in (tmp_path / "out" / "table.md").read_text()
     (lines,) = (tmp_path / "out").glob(f"search/*{diverged['run_id']}/result.json")
-    assert len(lines.read_text().splitlines()) == 1
+    assert len(lines.read_text().splitlines()) == diverged["epochs_done"]
     before = lines.read_bytes()
     code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", "--resume")
     assert code == 0, text
