@@ -32,7 +32,7 @@ TINY: dict[str, Any] = {
 
 def faulty(folder: Path, fault: str, *args: object) -> tuple[int, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    more = {"program": FAULTY, "FAULT": fault, "PYTHONPATH": path}
+    more = {"program": FAULTY, "FAULT": fault, "PYTHONPATH": path, "FAULT_FOLDER": str(folder)}
     return drnas(folder, "sweep", "tiny.yaml", "--out", "out", *args, **more)
 
 
@@ -68,6 +68,16 @@ def test_out_of_gpu_memory_without_a_larger_share_is_an_error(tmp_path: Path) ->
     assert "out of GPU memory (CUDA" in runs[0]["error"]
     assert runs[0]["restarts"] == 1
     assert runs[0]["epochs_done"] == 2
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_before_its_trial_begins_is_tried_again(tmp_path: Path) -> None:
+    # Tune itself gives such a trial up at once, with all its failures to spare.
+    write_sweep(tmp_path, **TINY, max_failures=2)
+    code, text = faulty(tmp_path, "start")
+    assert (tmp_path / "died").exists()
+    assert code == 0, text
+    assert {run["status"] for run in by_seed(tmp_path / "out").values()} == {"done"}
 
 
 @pytest.mark.slow
