@@ -1,7 +1,8 @@
 """`drnas` with a fault built into its searches, on a local Ray that says it has a GPU.
 
 FAULT=oom: out of memory at the third epoch of seed 0 for a trial with less than a whole GPU.
-FAULT=full: no space for the checkpoint of the third epoch of seed 0. A subprocess of tests.
+FAULT=full: no space for the checkpoint of the third epoch of seed 0.
+FAULT=start: seed 0's process dies once, before its trial has begun. A subprocess of tests.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,6 +22,14 @@ from trainables import search
 
 
 class FaultySearch(search.SearchTrial):
+    def setup(self, config: dict[str, Any]) -> None:
+        died = Path(os.environ["FAULT_FOLDER"]) / "died"
+        seed = config["job"]["settings"]["seed"]
+        if os.environ["FAULT"] == "start" and seed == 0 and not died.exists():
+            died.touch()
+            os._exit(1)
+        super().setup(config)
+
     def step(self) -> dict[str, Any]:
         inner = self.job.job.step
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
-from sweep_runs import EPOCHS, driver, drnas, final_strengths, reference, rows, write_sweep
+from sweep_runs import driver, drnas, final_strengths, reference, rows, write_sweep
 
 __all__ = ["reference"]  # a fixture
 
@@ -31,15 +31,16 @@ def test_a_lost_node_changes_nothing(cluster: Any, reference: Path, tmp_path: Pa
     args = ["sweep", "tiny.yaml", "--out", "out", "--address", cluster.address]
     with driver(tmp_path, *args) as running:
         # One trial a node; both have begun.
-        running.wait_for(lambda: len(sorted(out.glob("search/*/checkpoint_000001"))) >= 2)
+        running.wait_for(
+            lambda: len({path.parent for path in out.glob("search/*/checkpoint_*")}) >= 2
+        )
         cluster.remove_node(lost, allow_graceful=False)
         assert running.process.wait(300) == 0, running.text()
     assert {run["status"] for run in rows(out, "runs")} == {"done"}
     assert final_strengths(out) == final_strengths(reference)
     assert rows(out, "epochs") == rows(reference, "epochs")
-    restarts = [row["restarts"] for row in rows(out, "epochs", times=True)]
-    assert max(restarts) == 1
-    assert sum(row["epoch"] == EPOCHS for row in rows(out, "epochs")) >= 2
+    again = [run["restarts"] for run in rows(out, "runs", times=True)]
+    assert max(again) >= 1
 
 
 def test_trials_run_where_they_fit_and_are_refused_where_none_does(
