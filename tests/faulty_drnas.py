@@ -2,7 +2,8 @@
 
 FAULT=oom: out of memory at the third epoch of seed 0 for a trial with less than a whole GPU.
 FAULT=full: no space for the checkpoint of the third epoch of seed 0.
-FAULT=start: seed 0's process dies once, before its trial has begun. A subprocess of tests.
+FAULT=start: the process that is to go on to seed 1 dies once, before that trial has begun.
+A subprocess of tests.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class FaultySearch(search.SearchTrial):
     def setup(self, config: dict[str, Any]) -> None:
         died = Path(os.environ["FAULT_FOLDER"]) / "died"
         seed = config["job"]["settings"]["seed"]
-        if os.environ["FAULT"] == "start" and seed == 0 and not died.exists():
+        if os.environ["FAULT"] == "start" and seed == 1 and not died.exists():
             died.touch()
             os._exit(1)
         super().setup(config)

@@ -73,7 +73,7 @@ def test_out_of_gpu_memory_without_a_larger_share_is_an_error(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_process_that_dies_before_its_trial_begins_is_tried_again(tmp_path: Path) -> None:
     # Tune itself gives such a trial up at once, with all its failures to spare.
-    write_sweep(tmp_path, **TINY, max_failures=2)
+    write_sweep(tmp_path, **TINY, max_failures=2, max_concurrent=1)
     code, text = faulty(tmp_path, "start")
     assert (tmp_path / "died").exists()
     assert code == 0, text

@@ -67,7 +67,9 @@ def test_killed_worker_changes_nothing(reference: Path, tmp_path: Path) -> None:
     pids = list(dict.fromkeys(line["pid"] for line in lines))
     assert len(pids) == 2
     assert pids[0] == pid
-    assert next(line["epoch"] for line in lines if line["pid"] == pids[1]) > 1
+    reached = max(line["epoch"] for line in lines if line["pid"] == pid)
+    first = next(line["epoch"] for line in lines if line["pid"] == pids[1])
+    assert first >= max(reached, 2)  # at most one epoch was done again
 
 
 def test_killed_driver_is_resumed(reference: Path, tmp_path: Path) -> None:
