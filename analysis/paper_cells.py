@@ -34,8 +34,8 @@ def _spread(values: Sequence[float], digits: int = 2) -> Cell:
 
 
 def _digits(value: float) -> int:
-    """Decimals that leave two significant digits of a small number."""
-    return 2 if value <= 0 else min(8, max(2, 1 - math.floor(math.log10(value))))
+    """Decimals that leave two significant digits of a small number, five at most: a second."""
+    return 2 if value <= 0 else min(5, max(2, 1 - math.floor(math.log10(value))))
 
 
 def _why_not(records: Sequence[Record], done: int, what: str) -> Cell:
