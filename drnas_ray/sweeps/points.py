@@ -104,6 +104,12 @@ def _check_alone(sweep: SweepConfig) -> None:
             "retrain with `search`: every point's cells would be trained: set retrain to null, and "
             "retrain in a sweep with the best point's settings"
         )
+    for name in ("retry_oom", "gpu_free_mib"):
+        if getattr(sweep.resources, name):
+            raise UserError(
+                f"resources.{name}={getattr(sweep.resources, name)} with `search`: a tuning does "
+                "not use it: leave it out"
+            )
     if sweep.protocol != "search":
         raise UserError(f"protocol {sweep.protocol} with `search`: use protocol search")
 

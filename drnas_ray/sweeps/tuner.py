@@ -92,23 +92,27 @@ def trial_resources(wanted: Resources) -> dict[str, float]:
     where none has come that can within `scale_wait_s`.
     """
     begun, asking = time.monotonic(), False
-    while True:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
-        needs_gpu = wanted.gpu and (gpus or wanted.scale)
-        asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if needs_gpu else {})
-        fits = any(
-            node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
-            for node in nodes
-        )
-        if fits or not wanted.scale or time.monotonic() - begun >= wanted.scale_wait_s:
-            break
-        if not asking:  # an autoscaler adds a node only where something asks for it
-            request_resources(bundles=[{name.upper(): n for name, n in asked.items()}])
-            asking = True
-        time.sleep(_POLL_S)
-    if asking:
-        request_resources(bundles=[])  # from here on the trials ask for themselves
+    try:
+        while True:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            gpus = max((node.get("GPU", 0) for node in nodes), default=0)
+            needs_gpu = wanted.gpu and (gpus or wanted.scale)
+            asked = {"cpu": wanted.cpu} | ({"gpu": wanted.gpu} if needs_gpu else {})
+            fits = any(
+                node.get("CPU", 0) >= asked["cpu"] and node.get("GPU", 0) >= asked.get("gpu", 0)
+                for node in nodes
+            )
+            if fits or not wanted.scale or time.monotonic() - begun >= wanted.scale_wait_s:
+                break
+            if not asking:  # an autoscaler adds a node only where something asks for it
+                asking = True
+                request_resources(bundles=[{name.upper(): n for name, n in asked.items()}])
+            time.sleep(_POLL_S)
+    finally:
+        # From here on the trials ask for themselves. Ray keeps a request until it is taken back:
+        # after Ctrl-C it would go on holding a node.
+        if asking:
+            request_resources(bundles=[])
     if not fits:
         has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise UserError(

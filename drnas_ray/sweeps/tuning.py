@@ -8,11 +8,13 @@ from typing import Any
 
 from ray import tune
 
+from drnas_ray.errors import UserError
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.ledger import LEDGER, Ledger
 from drnas_ray.sweeps.points import Tuning
 from drnas_ray.sweeps.population import PopulationSearcher
 from drnas_ray.sweeps.searcher import PointSearcher
+from drnas_ray.sweeps.spec import Resources
 from drnas_ray.sweeps.stopping import scheduler
 from drnas_ray.sweeps.track import trackers
 from drnas_ray.sweeps.tuner import CHECKPOINTS_KEPT, HowToRun, cluster, places, trial_resources
@@ -35,6 +37,7 @@ def run_tuning(
     """
     with cluster(address):
         resources = trial_resources(how.resources)
+        check_places(places(resources), tuning.spec.seeds_at_once, how.resources)
         make_folder(out, tuning.sweep, [])
         ledger = Ledger(out / LEDGER)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
@@ -48,6 +51,15 @@ def run_tuning(
         if searcher.left:
             folder = fresh_folder(out)
             _tuner(searcher, trainable, folder=folder, how=how, resources=resources).fit()
+
+
+def check_places(free: int, seeds_at_once: int, wanted: Resources) -> None:
+    """Raise UserError where a point's runs never fit at once: its trial would wait for ever."""
+    if free < seeds_at_once and not wanted.scale:
+        raise UserError(
+            f"search.seeds_at_once={seeds_at_once}: the cluster holds {free} runs at once with "
+            f"resources cpu={wanted.cpu:g}, gpu={wanted.gpu:g}: give no more, or lower resources"
+        )
 
 
 def earlier_folders(out: Path, name: str) -> list[str]:

@@ -378,6 +378,18 @@ def test_a_cluster_that_grows_too_late_is_refused(growing: list[Any]) -> None:
     assert growing == [[{"CPU": 1, "GPU": 1}], []]
 
 
+def test_an_interrupted_wait_takes_its_request_back(
+    growing: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Clock, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Clock, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trial_resources(Resources(scale=True))
+    assert growing == [[{"CPU": 1, "GPU": 1}], []]
+
+
 def test_a_cluster_that_is_large_enough_is_not_waited_for(growing: list[Any]) -> None:
     assert trial_resources(Resources(gpu=0, scale=True, scale_wait_s=20)) == {"cpu": 1}
     assert growing == []

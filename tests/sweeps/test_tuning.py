@@ -19,10 +19,11 @@ from drnas_ray.sweeps.dimensions import dimensions
 from drnas_ray.sweeps.ledger import Ledger
 from drnas_ray.sweeps.points import SUPERNET_METRICS, Tuning, plan_tuning
 from drnas_ray.sweeps.searcher import PointSearcher
-from drnas_ray.sweeps.spec import load_sweep
+from drnas_ray.sweeps.spec import Resources, load_sweep
 from drnas_ray.sweeps.stopping import scheduler
 from drnas_ray.sweeps.sweep import checked_plan
 from drnas_ray.sweeps.tpe import suggest
+from drnas_ray.sweeps.tuning import check_places
 
 SPACE: dict[str, Any] = {
     "log": {"loguniform": [1e-3, 1e-1]},
@@ -369,10 +370,19 @@ def test_bad_searches_are_refused(search: dict[str, Any], message: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
+def test_seeds_at_once_that_never_fit_the_cluster_are_refused() -> None:
+    check_places(3, 3, Resources())
+    check_places(1, 3, Resources(scale=True))  # more nodes may come
+    with pytest.raises(UserError, match="seeds_at_once=3: the cluster holds 2 runs at once"):
+        check_places(2, 3, Resources())
+
+
 @pytest.mark.parametrize(
     ("over", "message"),
     [
         ({"methods": ["drnas", "darts"]}, "methods: 2 are listed, and `search` tunes one"),
+        ({"resources": {"retry_oom": 1}}, "resources.retry_oom=1 with `search`"),
+        ({"resources": {"gpu_free_mib": 500}}, "resources.gpu_free_mib=500.0 with `search`"),
         ({"datasets": ["digits", "cifar10"]}, "datasets: 2 are listed"),
         ({"grid": {"arch.betas": [[0.5, 0.9]]}}, "HyperOpt refuses a grid"),
         ({"retrain": {"epochs": 1}}, "retrain with `search`"),
