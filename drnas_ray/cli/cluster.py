@@ -63,7 +63,7 @@ def cluster_check(
     wrong = len(problems) + (len(todos) if ready else 0)
     if wrong:
         raise UserError(f"{path}: {wrong} to put right before the cluster can start")
-    left = f", {len(todos)} things to fill in or to make first (--ready refuses them)"
+    left = f", to fill in or to make first: {len(todos)} (--ready refuses them)"
     out.print(f"{path}: no problems{left if todos else ''}", highlight=False)
     if estimate is not None:
         _estimate(path, estimate, measured or [], gpu_hours, node, seeds, sets)

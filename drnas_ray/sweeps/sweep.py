@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,8 @@ def run_sweep(
         make_folder(out, sweep, runs)
         if store is not None:
             store.push(out)
-        records = run_jobs(_packs(runs), trainables.pack, out / "packed", how)
+        on_cpu = replace(how, resources=how.resources.model_copy(update={"gpu": 0.0}))
+        records = run_jobs(_packs(runs), trainables.pack, out / "packed", on_cpu)
         records += run_jobs(_searches(runs), trainables.search, out / "search", how)
         finished = {
             str(record["run_id"]): str(record["genotype"])

@@ -117,7 +117,11 @@ def trial_resources(wanted: Resources) -> dict[str, float]:
         has = "; ".join(f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise UserError(
             f"a trial asks for {asked}, which no node of the cluster has ({has}): lower resources"
-            + (f"; waited {wanted.scale_wait_s:g} s for one" if wanted.scale else "")
+            + (
+                f"; waited {wanted.scale_wait_s:g} s for one"
+                if wanted.scale
+                else ", or set resources.scale=true where nodes come by themselves"
+            )
         )
     return asked
 

@@ -41,6 +41,8 @@ def run_tuning(
         make_folder(out, tuning.sweep, [])
         ledger = Ledger(out / LEDGER)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
+        if how.resources.scale and how.max_concurrent:
+            at_once = how.max_concurrent  # the nodes for it come as they are asked for
         kind = PopulationSearcher if tuning.spec.scheduler == "pbt" else PointSearcher
         searcher = kind(
             tuning,

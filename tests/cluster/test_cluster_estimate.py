@@ -15,8 +15,7 @@ from drnas_ray.cluster.capacity import Workers, workers
 from drnas_ray.errors import UserError
 from drnas_ray.sweeps.estimate import Measured, Pace, estimate
 from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import Resources, SweepConfig
-from drnas_ray.sweeps.tuner import trial_resources
+from drnas_ray.sweeps.spec import SweepConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -180,9 +179,3 @@ def test_a_wrong_estimate_is_one_line(
 def test_a_folder_without_epochs_measures_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         paces(tmp_path)
-
-
-def test_a_cluster_that_grows_is_asked_for_what_it_may_get() -> None:
-    """Without Ray running: the nodes of the moment are not looked at."""
-    assert trial_resources(Resources(cpu=2, gpu=0.5, scale=True)) == {"cpu": 2, "gpu": 0.5}
-    assert trial_resources(Resources(cpu=2, gpu=0, scale=True)) == {"cpu": 2}
