@@ -146,6 +146,11 @@ class HowToRun:
     store: Store | None = None
     """Where Tune writes, if not into the local folder."""
 
+    @property
+    def root(self) -> str | None:
+        """`data_root` for processes in another folder."""
+        return None if self.data_root is None else str(self.data_root.expanduser().resolve())
+
 
 def run_jobs(
     jobs: list[TrialJob], trainable: type[tune.Trainable], folder: Path, how: HowToRun
@@ -239,16 +244,14 @@ def _new_tuner(
             "threads": how.resources.threads,
             "gpu_free_mib": how.resources.gpu_free_mib,
             "gpu_wait_s": how.resources.gpu_wait_s,
-            "data_root": None
-            if how.data_root is None
-            else str(how.data_root.expanduser().resolve()),
+            "data_root": how.root,
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=how.max_concurrent,
             scheduler=MemoryScheduler(how.resources),
             reuse_actors=True,
-            trial_name_creator=_folder_of,
-            trial_dirname_creator=_folder_of,
+            trial_name_creator=folder_of,
+            trial_dirname_creator=folder_of,
         ),
         run_config=tune.RunConfig(
             name=folder.name,
@@ -267,5 +270,6 @@ def _new_tuner(
     )
 
 
-def _folder_of(trial: Any) -> str:
+def folder_of(trial: Any) -> str:
+    """The name of a trial and of its folder."""
     return str(trial.config["job"]["folder"])

@@ -17,7 +17,14 @@ from drnas_ray.sweeps.searcher import PointSearcher
 from drnas_ray.sweeps.spec import Resources
 from drnas_ray.sweeps.stopping import scheduler
 from drnas_ray.sweeps.track import trackers
-from drnas_ray.sweeps.tuner import CHECKPOINTS_KEPT, HowToRun, cluster, places, trial_resources
+from drnas_ray.sweeps.tuner import (
+    CHECKPOINTS_KEPT,
+    HowToRun,
+    cluster,
+    folder_of,
+    places,
+    trial_resources,
+)
 from drnas_ray.sweeps.tuning_view import TuningView
 
 
@@ -99,22 +106,21 @@ def _tuner(
         # The trial itself only waits for its runs, which are processes of their own.
         bundle = {name.upper(): amount for name, amount in resources.items()}
         asked = tune.PlacementGroupFactory([{}, *[bundle] * at_once])
-    root = None if how.data_root is None else str(how.data_root.expanduser().resolve())
     return tune.Tuner(
         tune.with_resources(trainable, asked),
         param_space={
             "seeds_at_once": at_once,
             "resources": resources,
             "threads": how.resources.threads,
-            "data_root": root,
+            "data_root": how.root,
         },
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler(tuning, searcher.ledger),
             num_samples=searcher.left,
             reuse_actors=True,
-            trial_name_creator=_folder_of,
-            trial_dirname_creator=_folder_of,
+            trial_name_creator=folder_of,
+            trial_dirname_creator=folder_of,
         ),
         run_config=tune.RunConfig(
             name=folder.name,
@@ -130,7 +136,3 @@ def _tuner(
             verbose=0,
         ),
     )
-
-
-def _folder_of(trial: Any) -> str:
-    return str(trial.config["job"]["folder"])

@@ -181,7 +181,7 @@ class Lab:
         lines += [
             "mount -t tmpfs -o size=2g tmpfs /dev/shm",
             "mount -t tmpfs -o size=16m tmpfs /run; mkdir -p /run/sshd",
-            f"exec {shutil.which('sshd', path='/usr/sbin:/sbin')} -D -e -f /root/.ssh/sshd_config",
+            f"exec {shutil.which('sshd', path='/usr/sbin:/sbin')} -D -e -f ~root/.ssh/sshd_config",
         ]
         return "\n".join(lines) + "\n"
 

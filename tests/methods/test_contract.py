@@ -16,6 +16,7 @@ from drnas_ray.errors import UserError
 from drnas_ray.methods import METHODS
 from drnas_ray.search import checkpoint
 from drnas_ray.search.bilevel import Search
+from tests.bits import same
 
 # A tiny run has two steps an epoch.
 SHRUNK = {
@@ -51,17 +52,6 @@ def learns(run) -> bool:
 
 def untimed(record: dict) -> dict:
     return {key: value for key, value in record.items() if key not in TIMES}
-
-
-def same(a, b) -> bool:
-    """Equal to the last bit, through mappings and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
 
 
 def mask(seed: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ from drnas_ray.search.bilevel import Search
 from drnas_ray.search.diagnostics import diagnose
 from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
 from drnas_ray.search.diagnostics.landscape import directions, landscape
+from tests.bits import same
 
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")
 HESSIAN = {"hessian_max_eigenvalue", "hessian_trace"}
@@ -46,17 +47,6 @@ def finish(run) -> list[dict]:
     while not run.finished:
         records.append({k: v for k, v in Search(run).step().items() if k not in TIMES})
     return records
-
-
-def same(a, b) -> bool:
-    """Equal to the last bit, through mappings and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
 
 
 # --- settings -----------------------------------------------------------------------------------
