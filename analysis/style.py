@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.schema import SCHEMAS, as_table
-from drnas_ray.bench.columns import CELLS, DATASETS, column_of
+from analysis.records.schema import SCHEMAS, as_table
+from drnas_ray.benchmarks.columns import CELLS, DATASETS, column_of
 from drnas_ray.spaces.nb201 import NB201
 
 SPACE = NB201()
@@ -38,8 +38,13 @@ CONFIG = {
 
 CHILD = """
 import sys, time, pathlib
-from analysis import statistics, paper, pairs, tables, load, collect
-from analysis.benchmark import BenchmarkTable
+from analysis.stats import statistics
+from analysis.paper.table import table as paper
+from analysis.stats import pairs
+from analysis.tables import comparison as tables
+from analysis.records import load
+from analysis.records import collect
+from analysis.records.benchmark import BenchmarkTable
 def mib():
     with open("/proc/self/status") as file:
         return int(next(l for l in file if l.startswith("VmHWM")).split()[1]) / 1024

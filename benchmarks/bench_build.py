@@ -12,11 +12,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-from drnas_ray.bench.cache import Row
+from drnas_ray.benchmarks.cache import Row
 from drnas_ray.config import CellRecipe
-from drnas_ray.sweeps.build import Train, build
-from drnas_ray.sweeps.cells import cells_of
-from drnas_ray.sweeps.spec import Resources
+from drnas_ray.sweeps.spec.sweep import Resources
+from drnas_ray.sweeps.train_cells.build import Train, build
+from drnas_ray.sweeps.train_cells.plan import cells_of
 
 
 def stub(pause_s: float) -> Train:

@@ -148,7 +148,7 @@ CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy, pyarrow.parquet
-from drnas_ray.bench.importers.run import import_benchmark
+from drnas_ray.importers.convert import import_benchmark
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.perf_counter()
 done = import_benchmark(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -22,7 +22,7 @@ def mib():
 before, start = mib(), time.perf_counter()
 """
 OURS = """
-from drnas_ray.bench.table import Table
+from drnas_ray.benchmarks.table import Table
 table = Table.open(sys.argv[1])
 first = table.test(CELL)
 first_s, peak = time.perf_counter() - start, mib() - before

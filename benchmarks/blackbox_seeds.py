@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drnas_ray.bench.search import TableBenchmark
-from drnas_ray.door import run_config
-from drnas_ray.search.job import start
+from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.jobs.single import start
+from drnas_ray.parsing import run_config
 from drnas_ray.spaces.nb201 import NB201
 
 QUERIES = 100

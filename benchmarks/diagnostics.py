@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from drnas_ray.config import SearchConfig
-from drnas_ray.door import run_config
+from drnas_ray.jobs.single import start
+from drnas_ray.parsing import run_config
 from drnas_ray.search.device import device_name, pick_device
-from drnas_ray.search.job import start
 
 EACH = ("hessian", "proposition1", "landscape")
 

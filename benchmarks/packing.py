@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 
-from drnas_ray.search.job import start
-from drnas_ray.sweeps.plan import PlannedRun, plan_runs
-from drnas_ray.sweeps.spec import Resources, SweepConfig, Tracking
+from drnas_ray.jobs.single import start
+from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
+from drnas_ray.sweeps.ray_tune.tuner import HowToRun, TrialJob, cluster, run_jobs
+from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig, Tracking
 from drnas_ray.sweeps.sweep import _packs
-from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs
 from trainables.pack import PackTrial
 from trainables.search import SearchTrial
 

@@ -13,7 +13,7 @@ import torch
 
 from drnas_ray.config import DataSettings, SearchConfig, merged
 from drnas_ray.data.catalog import search_halves
-from drnas_ray.door import run_config
+from drnas_ray.parsing import run_config
 from drnas_ray.search.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]

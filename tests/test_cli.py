@@ -17,8 +17,8 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.cli import app, runs
 from drnas_ray.methods import METHODS
 from drnas_ray.sweeps.folder import make_folder
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import load_sweep
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.spec.sweep import load_sweep
 
 SWEEP: dict[str, Any] = {
     "name": "tiny",

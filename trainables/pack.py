@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drnas_ray.door import run_config
-from drnas_ray.search.job import begin_pack
-from drnas_ray.search.pack import PackedJob
+from drnas_ray.jobs.batch import PackedJob
+from drnas_ray.jobs.single import begin_pack
+from drnas_ray.parsing import run_config
 from trainables.trial import JobTrial
 
 

@@ -12,11 +12,11 @@ import ray
 import torch
 from pyarrow.fs import LocalFileSystem
 
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs.point import LocalSeeds, PointJob
+from drnas_ray.jobs.single import begin
+from drnas_ray.parsing import run_config
 from drnas_ray.search.device import pick_device
-from drnas_ray.search.job import begin
-from drnas_ray.search.point import LocalSeeds, PointJob
 from trainables.trial import CHECKPOINT_FILE, JobTrial, newest_first
 
 Runs = list[dict[str, Any]]

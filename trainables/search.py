@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drnas_ray.door import run_config
-from drnas_ray.search.job import RecordedJob, begin
+from drnas_ray.jobs.single import RecordedJob, begin
+from drnas_ray.parsing import run_config
 from trainables.trial import JobTrial
 
 

@@ -14,12 +14,12 @@ import torch
 from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 from ray import tune
 
-from drnas_ray.errors import UserError
-from drnas_ray.search import checkpoint
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.batch import PackedJob
+from drnas_ray.jobs.point import PointJob
+from drnas_ray.jobs.single import RecordedJob
 from drnas_ray.search.device import out_of_memory, pick_device, wait_for_memory
-from drnas_ray.search.job import RecordedJob
-from drnas_ray.search.pack import PackedJob
-from drnas_ray.search.point import PointJob
 
 CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 
 
 class Missing(Exception):

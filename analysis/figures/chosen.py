@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
-from analysis.draw import cell_groups, overview
+from analysis.cells.draw import cell_groups, overview
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import LABEL_PT, dress, page
 from analysis.figures.progress import look_up
 from analysis.figures.select import Selection, need_tests, select, table_fact
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import GREY, INK, MARKERS, PALETTE, styled
 from drnas_ray.spaces import SPACES
 

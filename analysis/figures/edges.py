@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.lines import BAND, Block, banded, draw_lines
 from analysis.figures.select import DIRICHLET, Selection, select
 from analysis.figures.strengths import entropies, strength_chunks
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import styled
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.space import Space

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import dress, page, whole_ticks
 from analysis.figures.select import DIRICHLET, Selection, need_tests, only, select, table_fact
 from analysis.figures.strengths import draw_choices, generator, nb201_index, strength_chunks
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import GREY, PALETTE, styled
 from drnas_ray.spaces.nb201 import NB201
 

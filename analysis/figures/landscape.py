@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import LABEL_PT, dress, page
 from analysis.figures.select import select
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import INK, styled
 
 _MOST = 4

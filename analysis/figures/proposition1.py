@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import dress, page, whole_ticks
 from analysis.figures.select import pairs, select
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import GREY, INK, line_style, styled
 
 _LEFT, _SE = "proposition1_sampled", "proposition1_sampled_se"

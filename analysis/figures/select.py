@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
-from analysis.draw import run_name
+from analysis.cells.draw import run_name
 from analysis.figures.base import Missing
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 
 DIRICHLET = ("drnas",)
 """Methods whose strengths are the concentrations of a Dirichlet distribution."""

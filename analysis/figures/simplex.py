@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.edges import edge_names
 from analysis.figures.page import LABEL_PT, page
 from analysis.figures.select import DIRICHLET, select
 from analysis.figures.strengths import entropies, generator, strength_chunks
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import INK, PALETTE, styled
 from drnas_ray.spaces import SPACES
 

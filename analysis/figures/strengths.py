@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.schema import STRENGTHS
+from analysis.records.schema import STRENGTHS
 from drnas_ray.spaces.nb201 import NB201
 
 _ROWS = 1 << 16

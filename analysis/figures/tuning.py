@@ -12,11 +12,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
 from analysis.figures.base import FigureKind, Missing
-from analysis.tuning import Tuning, figure_text, importance, tunings
-from drnas_ray.errors import UserError
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
+from analysis.tuning.points import Tuning, figure_text, importance, tunings
+from drnas_ray.core.errors import UserError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

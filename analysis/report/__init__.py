@@ -12,11 +12,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from analysis.report.page import build
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 MOST_RUNS = 48
 """Runs told in full unless asked otherwise; each takes some tens of kilobytes."""
@@ -44,8 +44,8 @@ def render(
 ) -> str:
     """The page as HTML; equal data give equal text.
 
-    collected: of `analysis.load.load`, with the column `sweep`. most_runs: how many runs are told
-    in full. progress hears what is being made. Raises UserError without runs, or where the
+    collected: of `analysis.records.load.load`, with the column `sweep`. most_runs: how many runs
+    are told in full. progress hears what is being made. Raises UserError without runs, or where the
     benchmark lacks a data set or a cell.
     """
     environment = Environment(

@@ -1,4 +1,4 @@
-"""Warnings of what differs between the runs of a page; within a row `analysis.merge` sees to it."""
+"""Warnings of what differs between the runs of a page (`analysis.records.merge`: within a row)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.draw import run_name
+from analysis.cells.draw import run_name
 from analysis.report.grids import ranges
 
 MOST_EXAMPLES = 8

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
-from analysis.report import provenance, runs
-from analysis.report.doubts import FEW_SEEDS, doubts
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
+from analysis.report import provenance
+from analysis.report import run_list as runs
 from analysis.report.grids import Grid, duration, moment
 from analysis.report.names import Doubt
 from analysis.report.pictures import FigureBox, figures
 from analysis.report.results import results, statistic_grids
-from analysis.report.stories import Story, stories
+from analysis.report.run_details import Story, stories
+from analysis.report.warnings import FEW_SEEDS, doubts
 from drnas_ray import __version__
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def build(
     most_runs: int,
     progress: Callable[[str], None],
 ) -> Page:
-    """The page of these data. Raises UserError without runs, or as `analysis.tables.table` does."""
+    """The page of these data. Raises UserError without runs, or as the comparison table does."""
     frame = collected.runs
     if frame.empty:
         raise UserError("no runs to report on: the sweep lists none")

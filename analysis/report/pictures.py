@@ -12,10 +12,10 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.benchmark import BenchmarkTable
-from analysis.cellplot import draw_graph, drawable
-from analysis.collect import Collected
+from analysis.cells.plot import draw_graph, drawable
 from analysis.figures import FIGURES, Missing
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
 from analysis.style import style
 
 _MOST_SVG_BYTES = 250_000

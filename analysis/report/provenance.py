@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.collect import Collected
-from analysis.draw import run_name
+from analysis.cells.draw import run_name
+from analysis.records.collect import Collected
 from analysis.report.grids import NONE, Entry, Grid, absent, grid, moment, number, span, words
 
 MOST_METHODS = 100

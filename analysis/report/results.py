@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.benchmark import BenchmarkTable
-from analysis.pairs import paired
-from analysis.paper import paper_table
-from analysis.paper_notes import kept_runs
-from analysis.render import Cell, Table
+from analysis.paper.notes import kept_runs
+from analysis.paper.table import paper_table
+from analysis.records.benchmark import BenchmarkTable
 from analysis.report.grids import NONE, Entry, Grid, grid, words
-from analysis.statistics import statistics
-from analysis.stattables import paired_table, statistics_table
-from analysis.tables import table
-from drnas_ray.bench.columns import CELLS
-from drnas_ray.bench.published import NAMES, published
-from drnas_ray.errors import UserError
+from analysis.stats.pairs import paired
+from analysis.stats.statistics import statistics
+from analysis.tables.comparison import table
+from analysis.tables.render import Cell, Table
+from analysis.tables.statistics import paired_table, statistics_table
+from drnas_ray.benchmarks.columns import CELLS
+from drnas_ray.benchmarks.published import NAMES, published
+from drnas_ray.core.errors import UserError
 
 _FIGURE = re.compile(r"(?:~ )?(-?\d+(?:\.\d+)?)")
 _UNDONE = re.compile(r"0 of \d+ [a-z]")
@@ -43,7 +43,7 @@ def _entry(cell: Cell, is_word: bool) -> Entry:
 
 
 def result_grid(caption: str, made: Table) -> Grid:
-    """A table of `analysis.render`, its figures sorted as numbers and its notes below."""
+    """A table of `analysis.tables.render`, its figures sorted as numbers and its notes below."""
     rows = [
         [words(label), *(_entry(cell, i in made.words) for i, cell in enumerate(cells))]
         for label, cells in made.rows

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from drnas_ray.bench.base import Benchmark
+from drnas_ray.benchmarks.base import Benchmark
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.base import History
 from drnas_ray.config import BlackBoxConfig, QueryConfig
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.spaces import space_named
 
 

@@ -22,7 +22,7 @@ from drnas_ray.cli import (
 )
 from drnas_ray.cli.common import out, tell
 from drnas_ray.cli.stores import local_copies
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -37,7 +37,7 @@ def bench_import(
     """Convert a benchmark file to one small Parquet table, once. No code of the file is run."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from drnas_ray.bench.importers.run import import_benchmark
+    from drnas_ray.importers.convert import import_benchmark
 
     columns = (TextColumn("reading"), BarColumn(), "{task.percentage:.0f}%", TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
@@ -72,8 +72,8 @@ def bench_info(path: TableFile) -> None:
     """What a table covers, its optima, and known cells beside the published figures."""
     from rich.table import Table as Printed
 
-    from drnas_ray.bench import report
-    from drnas_ray.bench.table import Table
+    from drnas_ray.benchmarks import report
+    from drnas_ray.benchmarks.table import Table
 
     table = Table.open(path)
     out.print(f"{table.label}: {table.cells:,} cells", highlight=False)
@@ -104,7 +104,7 @@ def bench_info(path: TableFile) -> None:
 
 def _known_here(table: Any) -> None:
     """Known cells in a table of cells trained here: no published figure compares with those."""
-    from drnas_ray.bench import report
+    from drnas_ray.benchmarks import report
 
     for name, index in report.KNOWN.items():
         figure = table.valid(index, table.facts["dataset"], int(table.facts["epochs"]))
@@ -125,8 +125,8 @@ def bench_query(
     """All that a table knows of one cell. What it doesn't know is left out."""
     import json
 
-    from drnas_ray.bench import report
-    from drnas_ray.bench.table import Table
+    from drnas_ray.benchmarks import report
+    from drnas_ray.benchmarks.table import Table
 
     found = report.query(Table.open(path), int(cell) if cell.isdecimal() else cell, hardware)
     if as_json:
@@ -174,11 +174,11 @@ def bench_build(
 
     `benchmark.cache=DIR` lets multi-trial searches use them. What is there isn't trained again.
     """
-    from drnas_ray.door import validated
-    from drnas_ray.sweeps.build import build
-    from drnas_ray.sweeps.cells import cells_of, recipe_of
-    from drnas_ray.sweeps.live import BuildView
-    from drnas_ray.sweeps.spec import Resources, parse_seeds
+    from drnas_ray.parsing import validated
+    from drnas_ray.sweeps.ray_tune.live import BuildView
+    from drnas_ray.sweeps.spec.sweep import Resources, parse_seeds
+    from drnas_ray.sweeps.train_cells.build import build
+    from drnas_ray.sweeps.train_cells.plan import cells_of, recipe_of
 
     how = recipe_of(dataset, recipe or ())
     resources = validated(Resources, {"cpu": cpu, "gpu": gpu}, "resources")

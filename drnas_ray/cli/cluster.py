@@ -47,7 +47,7 @@ def cluster_check(
     and epochs from its plan, hours only from epochs that were measured.
     """
     from drnas_ray.cluster import Level, check
-    from drnas_ray.errors import UserError
+    from drnas_ray.core.errors import UserError
 
     found = check(path)
     problems = [str(one) for one in found if one.level is Level.problem]
@@ -72,7 +72,7 @@ def cluster_check(
 def _ray_says(path: Path) -> list[str]:
     """What Ray's own check would refuse, where Ray reads the file at all."""
     from drnas_ray.cluster.read import Kind, kind_of, read
-    from drnas_ray.sweeps.rayschema import ray_complaint
+    from drnas_ray.sweeps.ray_tune.launch_schema import ray_complaint
 
     documents = read(path)
     if kind_of(documents, path) is Kind.kuberay:
@@ -90,10 +90,10 @@ def _estimate(
     seeds: str | None,
     sets: list[str] | None,
 ) -> None:
-    from analysis.pace import paces
-    from drnas_ray.errors import UserError
-    from drnas_ray.sweeps.estimate import Measured, Pace, estimate
-    from drnas_ray.sweeps.spec import load_sweep
+    from analysis.progress.epoch_times import paces
+    from drnas_ray.core.errors import UserError
+    from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
+    from drnas_ray.sweeps.spec.sweep import load_sweep
     from drnas_ray.sweeps.sweep import checked_plan
 
     sweep = load_sweep(source, sets or (), seeds)
@@ -157,7 +157,7 @@ def _print_hours(result: Any, path: Path, node: str | None) -> None:
 
 
 def _print_wall(result: Any, path: Path, node: str | None) -> None:
-    from drnas_ray.errors import UserError
+    from drnas_ray.core.errors import UserError
 
     asked = result.resources
     slots = 0
@@ -184,7 +184,7 @@ def _workers(path: Path, node: str | None) -> list[Any]:
     from dataclasses import replace
 
     from drnas_ray.cluster.capacity import workers
-    from drnas_ray.errors import UserError
+    from drnas_ray.core.errors import UserError
 
     found = workers(path)
     if node is None:

@@ -10,7 +10,7 @@ from typing import Annotated, ParamSpec
 import typer
 from rich.console import Console
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 P = ParamSpec("P")
 

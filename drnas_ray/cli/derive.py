@@ -11,13 +11,13 @@ import typer
 
 from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
 from drnas_ray.cli.derivedfiles import Form
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.benchmark import BenchmarkTable
-    from analysis.derive import Derived
-    from analysis.learnt import Learnt
-    from drnas_ray.bench.costs import NetSize
+    from analysis.derive.derive import Derived
+    from analysis.derive.strengths import Learnt
+    from analysis.records.benchmark import BenchmarkTable
+    from drnas_ray.benchmarks.costs import NetSize
     from drnas_ray.config import DataSettings
 
 app = typer.Typer()
@@ -90,11 +90,11 @@ def derive(
     """
     from rich.progress import track
 
-    from analysis import derivedview
-    from analysis.benchmark import BenchmarkTable
-    from analysis.limits import Limit
-    from analysis.runplaces import find
-    from drnas_ray.bench.hardware import Hardware
+    from analysis.derive import view as derivedview
+    from analysis.derive.find import find
+    from analysis.derive.limits import Limit
+    from analysis.records.benchmark import BenchmarkTable
+    from drnas_ray.benchmarks.hardware import Hardware
     from drnas_ray.cli.derivedfiles import check_target, write
     from drnas_ray.config import DataSettings
 
@@ -140,7 +140,7 @@ def _derived(
     """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
     from rich.progress import track
 
-    from analysis.derive import derive
+    from analysis.derive.derive import derive
 
     derived, refused = [], []
     few = len(runs) < 50
@@ -162,7 +162,7 @@ def _size(
     classes: int | None,
 ) -> NetSize:
     """The network that a cell of the run goes into: its retraining's, but for what is given."""
-    from drnas_ray.bench.costs import NetSize, images_of
+    from drnas_ray.benchmarks.costs import NetSize, images_of
 
     recipe = run.retrains[0].config if run.retrains and data is None else {}
     images = images_of(data or run.data, classes)
@@ -188,7 +188,7 @@ def _doubts(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[st
 def _print_json(derived: list[Derived], files: list[tuple[Path, str | None]]) -> None:
     import json
 
-    from analysis.derivedview import plain
+    from analysis.derive.view import plain
 
     written = [{"path": str(path), "weights": weights} for path, weights in files]
     found = {"runs": [plain(one) for one in derived], "files": written}

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drnas_ray import __version__
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from analysis.derive import Derived
+    from analysis.derive.derive import Derived
 
 
 class Form(StrEnum):
@@ -105,9 +105,9 @@ def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[
     A retraining trains the canonical cell of an isomorphic class: its weights are taken where that
     one keeps the limits too.
     """
-    from drnas_ray.bench.costs import COSTS
-    from drnas_ray.door import retrain_config
-    from drnas_ray.search.derived import fresh, normalisation, trained
+    from drnas_ray.benchmarks.costs import COSTS
+    from drnas_ray.jobs.networks import fresh, normalisation, trained
+    from drnas_ray.parsing import retrain_config
     from drnas_ray.spaces import space_named
 
     run, size, best = derived.run, derived.size, derived.cells.iloc[0]

@@ -42,7 +42,7 @@ def figure(
     `drnas figure trajectory DIR --benchmark TABLE` looks the cells up in a NAS-Bench-201 table.
     """
     from analysis.figures import FIGURES
-    from drnas_ray.errors import UserError, unknown_name
+    from drnas_ray.core.errors import UserError, unknown_name
 
     if name is None:
         for kind in FIGURES.values():
@@ -62,11 +62,11 @@ def _draw(
     names: list[str], folders: list[Path], benchmark: Path | None, target: Path, form: Picture
 ) -> None:
     """Draw these; of several, those that can't be drawn are listed with the reason."""
-    from analysis.benchmark import BenchmarkTable
     from analysis.figures import FIGURES, Missing
-    from analysis.load import load
+    from analysis.records.benchmark import BenchmarkTable
+    from analysis.records.load import load
     from analysis.style import FORMATS, save
-    from drnas_ray.errors import UserError
+    from drnas_ray.core.errors import UserError
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     with err.status("reading the runs"):

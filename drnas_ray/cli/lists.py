@@ -21,8 +21,8 @@ def methods(
     import json
 
     from drnas_ray.blackbox import BLACKBOX
-    from drnas_ray.door import method_settings
     from drnas_ray.methods import METHODS
+    from drnas_ray.parsing import method_settings
 
     table = {**METHODS, **BLACKBOX}
     if name is None:
@@ -43,7 +43,7 @@ def methods(
 @one_line_errors
 def presets() -> None:
     """List the sweeps that come with the package; `drnas sweep NAME` runs one."""
-    from drnas_ray.sweeps.spec import presets as known
+    from drnas_ray.sweeps.spec.sweep import presets as known
 
     for name, text in known().items():
         about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))

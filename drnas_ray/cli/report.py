@@ -32,8 +32,8 @@ def report(
     The page is complete in itself: it opens without a network, on a phone and on paper. It can be
     written at any moment, also while the sweep runs.
     """
-    from analysis.benchmark import BenchmarkTable
-    from analysis.load import load
+    from analysis.records.benchmark import BenchmarkTable
+    from analysis.records.load import load
     from analysis.report import render, write
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)

@@ -11,10 +11,10 @@ import typer
 
 from drnas_ray.cli.common import Benchmark, Results, one_line_errors, out, say
 from drnas_ray.cli.stores import shown
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.render import Table
+    from analysis.tables.render import Table
 
 app = typer.Typer()
 
@@ -65,7 +65,7 @@ def export(
     ] = None,
 ) -> None:
     """Write runs.parquet, epochs.parquet and retrains.parquet, also of an unfinished sweep."""
-    from analysis.collect import export as export_folder
+    from analysis.records.collect import export as export_folder
 
     exported = export_folder(results, out_dir)
     say(exported.warnings)
@@ -100,11 +100,11 @@ def table(
 
     CSV and Parquet hold the numbers in full, one row a figure.
     """
-    from analysis.benchmark import BenchmarkTable
-    from analysis.load import load_runs
-    from analysis.paper import paper_table
-    from analysis.tables import table as comparison
-    from drnas_ray.bench.published import NAMES, published
+    from analysis.paper.table import paper_table
+    from analysis.records.benchmark import BenchmarkTable
+    from analysis.records.load import load_runs
+    from analysis.tables.comparison import table as comparison
+    from drnas_ray.benchmarks.published import NAMES, published
 
     form = _checked(form, file)
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
@@ -142,11 +142,11 @@ def stats(
     `--pairs` prints Wilcoxon's signed-rank test over the seeds that two methods share, with effect
     size and Holm's correction. docs/analysis.md defines every column.
     """
-    from analysis.benchmark import BenchmarkTable
-    from analysis.load import load_runs
-    from analysis.pairs import paired
-    from analysis.statistics import statistics
-    from analysis.stattables import paired_table, statistics_table
+    from analysis.records.benchmark import BenchmarkTable
+    from analysis.records.load import load_runs
+    from analysis.stats.pairs import paired
+    from analysis.stats.statistics import statistics
+    from analysis.tables.statistics import paired_table, statistics_table
 
     if against is not None and not pairs:
         raise UserError(f"--against {against} compares pairs: add --pairs")
@@ -178,7 +178,7 @@ def _checked(form: Format | None, file: Path | None) -> Format:
 
 def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
     """Print the table or write it to the file, aside first and then renamed into place."""
-    from analysis import tables
+    from analysis.tables import comparison as tables
 
     if form is Format.text and file is None and sys.stdout.isatty():
         out.print(tables.to_rich(made))

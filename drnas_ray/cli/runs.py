@@ -34,7 +34,7 @@ def demo(
     Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
     cells and prints the table. Called again, it goes on where it stopped.
     """
-    from drnas_ray.sweeps.spec import load_sweep
+    from drnas_ray.sweeps.spec.sweep import load_sweep
 
     sweep = load_sweep("demo", seeds=seeds)
     _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
@@ -65,7 +65,7 @@ def sweep(
 
     With a `search:` section HyperOpt chooses settings in place of the grid.
     """
-    from drnas_ray.sweeps.spec import load_sweep
+    from drnas_ray.sweeps.spec.sweep import load_sweep
 
     planned = load_sweep(source, sets or (), seeds)
     if dry_run:
@@ -79,8 +79,8 @@ def sweep(
 
 def _list(planned: Any) -> None:
     from drnas_ray.cli.tuning import list_plan
-    from drnas_ray.sweeps.points import plan_tuning
     from drnas_ray.sweeps.sweep import checked_plan
+    from drnas_ray.sweeps.tune.plan import plan_tuning
 
     if planned.search is not None:
         list_plan(plan_tuning(planned))
@@ -105,7 +105,7 @@ def _sweep(
     resume: bool = False,
     benchmark: Path | None = None,
 ) -> None:
-    from analysis.benchmark import BenchmarkTable
+    from analysis.records.benchmark import BenchmarkTable
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
     from trainables.pack import PackTrial
     from trainables.point import PointTrial
@@ -135,9 +135,9 @@ def _sweep(
 
 def _wrap_up(folder: Path, known: Any) -> None:
     """Export, draw, tabulate, and say where everything lies."""
-    from analysis.collect import export, read_runs
-    from analysis.draw import draw_all
-    from analysis.tables import table, to_csv, to_markdown, to_rich
+    from analysis.cells.draw import draw_all
+    from analysis.records.collect import export, read_runs
+    from analysis.tables.comparison import table, to_csv, to_markdown, to_rich
 
     exported = export(folder)
     say(exported.warnings)
@@ -156,7 +156,7 @@ def _wrap_up(folder: Path, known: Any) -> None:
 
 def _say_unfinished(runs: Any) -> None:
     """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
-    from analysis.trial import ENDED
+    from analysis.records.trial import ENDED
 
     failed = runs[~runs["status"].isin(ENDED)]
     if len(failed):
@@ -197,9 +197,9 @@ def search(
 ) -> None:
     """One search in this process, without Ray. Its folder is like a sweep's."""
     from drnas_ray.config import merged
-    from drnas_ray.door import validated
+    from drnas_ray.parsing import validated
     from drnas_ray.sweeps.local import run_search
-    from drnas_ray.sweeps.spec import SweepConfig, settings_of
+    from drnas_ray.sweeps.spec.sweep import SweepConfig, settings_of
 
     name = f"{method}-{dataset}-s{seed}"
     base = {

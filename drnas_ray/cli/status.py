@@ -23,9 +23,9 @@ def status(
     import dataclasses
     import json
 
-    from analysis.collect import collect
-    from analysis.gpushare import gpu_shares
-    from analysis.status import status as look
+    from analysis.progress.gpu_share import gpu_shares
+    from analysis.progress.status import status as look
+    from analysis.records.collect import collect
 
     collected = collect(results)
     found = look(collected)
@@ -48,7 +48,7 @@ def status(
 def _progress(found: Any) -> Any:
     from rich.table import Table as Printed
 
-    from analysis.status import STATES
+    from analysis.progress.status import STATES
 
     # Only the states there are: all of them leave no room for names on 80 columns.
     rows = found.groups.to_dict("records")
@@ -95,7 +95,7 @@ def _share(gpu: Any) -> str:
 
 
 def _time(seconds: float) -> str:
-    from drnas_ray.sweeps.live import duration
+    from drnas_ray.sweeps.ray_tune.live import duration
 
     return duration(seconds)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from drnas_ray.storage import Store
+from drnas_ray.core.stores import Store
 
 # Not http, ray or sqlite: those are given for other things than results.
 _URI = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(?:s3|gs|gcs|abfs|abfss|hdfs)://\S+)")

@@ -22,7 +22,7 @@ def tuning(
 
     Also writes best.csv, tuning-parallel and tuning-importance (png) into the folder.
     """
-    from analysis.collect import collect
+    from analysis.records.collect import collect
 
     collected = collect(results)
     say(collected.warnings)
@@ -31,7 +31,7 @@ def tuning(
 
 def wrap_up(folder: Path) -> Any:
     """Export, print the best points, draw, and say where everything lies; the runs."""
-    from analysis.collect import collect, export
+    from analysis.records.collect import collect, export
 
     exported = export(folder)
     say(exported.warnings)
@@ -43,8 +43,8 @@ def wrap_up(folder: Path) -> Any:
 
 def show(folder: Path, collected: Any, most: int = 10) -> None:
     """Print the table and write the files. Raises UserError where nothing was tuned."""
-    from analysis.tuning import best, importance, tuning_note, tunings
-    from drnas_ray.errors import UserError
+    from analysis.tuning.points import best, importance, tuning_note, tunings
+    from drnas_ray.core.errors import UserError
 
     found = tunings(collected.runs)
     if not found:
@@ -73,7 +73,7 @@ def show(folder: Path, collected: Any, most: int = 10) -> None:
 def _printable(frame: Any) -> Any:
     from rich.table import Table
 
-    from analysis.tuning import figure_text
+    from analysis.tuning.points import figure_text
 
     table = Table()
     for column in frame.columns:

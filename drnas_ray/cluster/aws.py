@@ -8,7 +8,7 @@ from typing import Any
 
 from drnas_ray.cluster.finding import Finding, note, problem
 from drnas_ray.cluster.read import FILL_IN, listed, mapping
-from drnas_ray.errors import did_you_mean
+from drnas_ray.core.errors import did_you_mean
 
 _WORLD = ("0.0.0.0/0", "::/0")
 _OWN_KEYS = ("SubnetIds",)  # read by Ray itself, never sent to EC2

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 FILL_IN = "FILL-IN"
 """Stands in our files where a value is the user's to give."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drnas_ray.cluster.finding import Finding, problem
-from drnas_ray.errors import did_you_mean
+from drnas_ray.core.errors import did_you_mean
 
 
 class Shape(BaseModel):

@@ -1,7 +1,7 @@
 """Every shared setting of a run, as frozen pydantic models; a run's id is the hash of their JSON.
 
 A method's own settings are declared in the method's own file, as a subclass of `MethodSettings`;
-`drnas_ray.door` turns names into them. A method with other published defaults than DrNAS's names
+`drnas_ray.parsing` turns names into them. A method with other published defaults than DrNAS's names
 them in `MethodSettings.shared_defaults`.
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
     from drnas_ray.config.search import SearchConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from drnas_ray.config.base import Settings
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
     from drnas_ray.config.search import SearchConfig

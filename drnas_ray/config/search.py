@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from drnas_ray.config.base import Decay, RunSettings, Settings, check_nesterov
 from drnas_ray.config.diagnostics import DiagnosticSettings
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.spaces import space_named
 
 

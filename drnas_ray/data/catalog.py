@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError, unknown_name
 from drnas_ray.data.decode import DEFAULT_SIDE
 from drnas_ray.data.digits import read_digits
 from drnas_ray.data.files import data_root
@@ -22,7 +23,6 @@ from drnas_ray.data.images import DataInfo, ImageSet, Reader
 from drnas_ray.data.parquet import check_parquet, read_parquet
 from drnas_ray.data.public import public
 from drnas_ray.data.splits import balanced_subset
-from drnas_ray.errors import UserError, unknown_name
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, of pixels in 0..1."""

@@ -14,9 +14,9 @@ import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import one_line
 from drnas_ray.data.images import Pixels
-from drnas_ray.errors import UserError
 
 DEFAULT_SIDE = 32
 CHUNK = 32

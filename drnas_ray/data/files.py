@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.images import Labels, Pixels
-from drnas_ray.errors import UserError
 
 FORMAT = "1"
 """Raise it when the same files are to be decoded to other pixels, or split in another way."""

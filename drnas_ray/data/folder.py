@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part
 from drnas_ray.data.splits import held_out_split, mixed_order
-from drnas_ray.errors import UserError
 
 SUFFIXES = {
     ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",

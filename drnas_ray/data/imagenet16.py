@@ -19,9 +19,9 @@ from numpy._core.multiarray import _reconstruct, scalar
 from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import decoded, fingerprint, one_line
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
-from drnas_ray.errors import UserError
 
 FOLDER = "ImageNet16"
 CLASSES = 120

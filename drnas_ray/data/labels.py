@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.images import Labels
 from drnas_ray.data.tables import SPLITS, Table
-from drnas_ray.errors import UserError
 
 
 @dataclass(frozen=True)

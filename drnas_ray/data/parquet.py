@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 from drnas_ray.data.labels import Rows, class_numbers
 from drnas_ray.data.splits import halves_share_classes, held_out_split, mixed_order
 from drnas_ray.data.tables import Table, open_table, table_files
-from drnas_ray.errors import UserError
 
 ROWS_AT_ONCE = 1024
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.exceptions import VisibleDeprecationWarning
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import lock, one_line, writable_folder
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels, Reader
-from drnas_ray.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.images import Labels
-from drnas_ray.errors import UserError
 
 Indices = npt.NDArray[np.int64]
 SEED = 0

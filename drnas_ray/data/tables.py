@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import one_line
-from drnas_ray.errors import UserError
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("fine_label", "labels")

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings, SearchConfig
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.spaces.space import Space
 
 Batch = tuple[Tensor, Tensor]

@@ -13,9 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings, SearchConfig
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.spaces.space import Space
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Batch, Method, RunView, Weights
 from drnas_ray.methods.relax import softmax_shares
 from drnas_ray.methods.unrolled import unrolled_gradient

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Dirichlet
 from torch.nn import functional as F
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings, SearchConfig
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Method, RunView, alpha_of
 
 # elu(alpha) + 1 reaches 0 in float32 below alpha = -17, where no Dirichlet exists.

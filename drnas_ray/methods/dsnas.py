@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
 from drnas_ray.methods.relax import draw_choice, masked, most_probable, one_path, softmax_shares
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import ArchSettings, MethodSettings, SearchConfig
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.methods.relax import entering_softmax, kept_shares, same_target
 from drnas_ray.spaces.space import Space

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Method, RunView, alpha_of
 from drnas_ray.methods.relax import (
     gumbel_softmax,

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Alpha, Method, RunView
 from drnas_ray.methods.relax import entering_softmax, same_target, softmax_shares
 from drnas_ray.spaces.space import Space

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Alpha, Batch, Method, RunView, alpha_of
 from drnas_ray.methods.relax import (
     draw_choice,

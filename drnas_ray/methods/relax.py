@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import RunView, Statistics, alpha_of
 from drnas_ray.spaces.space import Space
 

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Method, Moves, RunView, Statistics
 from drnas_ray.methods.relax import best_scored, draw_choice, kept_shares, one_path
 from drnas_ray.spaces.space import Space

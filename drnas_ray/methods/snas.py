@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import MethodSettings, SearchConfig
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
 from drnas_ray.methods.relax import gumbel_softmax, linear, masked, softmax_shares
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from drnas_ray.bench.costs import Images
-from drnas_ray.errors import UserError
+from drnas_ray.benchmarks.costs import Images
+from drnas_ray.core.errors import UserError
 
 FACTS = "drnas_ray.json"
 """The name of the facts: an extra file of a program, a metadata entry of an ONNX model."""

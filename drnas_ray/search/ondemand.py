@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 
 from drnas_ray import __version__
-from drnas_ray.bench.base import Answer, Benchmark
-from drnas_ray.bench.cache import CellCache, Row
+from drnas_ray.benchmarks.base import Answer, Benchmark
+from drnas_ray.benchmarks.cache import CellCache, Row
 from drnas_ray.config import CellRecipe, QueryConfig, RetrainConfig
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.search.device import device_name
-from drnas_ray.search.retrain import Training
+from drnas_ray.search.training import Training
 from drnas_ray.spaces import space_named
 
 Halves = tuple[DataInfo, ImageSet, ImageSet]

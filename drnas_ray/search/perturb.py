@@ -13,8 +13,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import PerturbSettings
+from drnas_ray.core.archsample import ArchSample
 
 Loss = Callable[[ArchSample], Tensor]
 

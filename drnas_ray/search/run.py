@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import SearchConfig
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import random_batch
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.methods import METHODS
@@ -280,7 +280,7 @@ class Run:
 
         Optimisers keep what they have learnt (momentum, moments) and take rates, decay and betas
         from the settings; all else is read from them as the search goes. The two runs may differ
-        in settings that shape no tensor (`drnas_ray.sweeps.points.MAY_CHANGE`).
+        in settings that shape no tensor (`drnas_ray.sweeps.tune.plan.MAY_CHANGE`).
         """
         optimizers = (self.weight_optimizer, self.arch_optimizer)
         own = [[_rates(group) for group in one.param_groups] for one in optimizers]

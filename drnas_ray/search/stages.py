@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from drnas_ray.supernets.widen import draw_channels, widened
+from drnas_ray.supernets.nb201.widen import draw_channels, widened
 
 if TYPE_CHECKING:
     from drnas_ray.search.run import Run

@@ -1,6 +1,6 @@
 """Search spaces: what can be chosen, as plain data; no torch."""
 
-from drnas_ray.errors import unknown_name
+from drnas_ray.core.errors import unknown_name
 from drnas_ray.spaces.nb201 import NB201
 from drnas_ray.spaces.space import Space
 

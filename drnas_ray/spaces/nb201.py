@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from drnas_ray.errors import UserError, unknown_name
+from drnas_ray.core.errors import UserError, unknown_name
 from drnas_ray.spaces.space import Space
 
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))

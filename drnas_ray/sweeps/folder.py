@@ -21,9 +21,9 @@ from typing import Any
 
 from drnas_ray import __version__
 from drnas_ray.config import RetrainConfig
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps.plan import PlannedRun
-from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.core.errors import UserError
+from drnas_ray.sweeps.plan.runs import PlannedRun
+from drnas_ray.sweeps.spec.sweep import SweepConfig
 
 SCHEMA_VERSION = 1
 MANIFEST = "sweep.json"

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs.single import begin
 from drnas_ray.search.device import pick_device
-from drnas_ray.search.job import begin
 from drnas_ray.sweeps.folder import check_folder, make_folder
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.spec.sweep import SweepConfig
 from drnas_ray.sweeps.sweep import prepare_runs
 
 

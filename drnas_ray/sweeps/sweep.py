@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from drnas_ray.bench.cache import CellCache
+from drnas_ray.benchmarks.cache import CellCache
 from drnas_ray.config import QueryConfig, RetrainConfig
+from drnas_ray.core.errors import UserError
+from drnas_ray.core.stores import Store
 from drnas_ray.data.catalog import prepare
-from drnas_ray.errors import UserError
-from drnas_ray.search.job import open_table
+from drnas_ray.jobs.single import open_table
 from drnas_ray.spaces import space_named
-from drnas_ray.storage import Store
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
-from drnas_ray.sweeps.plan import PlannedRun, plan_retrains, plan_runs, retrain_of
-from drnas_ray.sweeps.points import plan_tuning
-from drnas_ray.sweeps.spec import SweepConfig
-from drnas_ray.sweeps.track import check_tracking
-from drnas_ray.sweeps.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
-from drnas_ray.sweeps.tuning import run_tuning
+from drnas_ray.sweeps.plan.runs import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.ray_tune.track import check_tracking
+from drnas_ray.sweeps.ray_tune.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
+from drnas_ray.sweeps.spec.sweep import SweepConfig
+from drnas_ray.sweeps.tune.plan import plan_tuning
+from drnas_ray.sweeps.tune.run import run_tuning
 
 RUNS_A_PACK = 100
 """Short runs of a trial: seconds of work, so that the trial's own cost is lost in it."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.collect import Collected
-from analysis.schema import as_frame, as_table
+from analysis.records.collect import Collected
+from analysis.records.schema import as_frame, as_table
 from drnas_ray.spaces.nb201 import NB201
 
 SPACE = NB201()

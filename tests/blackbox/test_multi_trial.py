@@ -12,16 +12,16 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from drnas_ray.bench.base import Answer, Benchmark
-from drnas_ray.bench.search import TableBenchmark
+from drnas_ray.benchmarks.base import Answer, Benchmark
+from drnas_ray.benchmarks.tabular import TableBenchmark
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.rea import Rea, ReaSettings
 from drnas_ray.blackbox.reinforce import Reinforce, ReinforceSettings, loss_gradient, policy
 from drnas_ray.blackbox.run import BlackBoxRun
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
-from drnas_ray.search import checkpoint
-from drnas_ray.search.job import start
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.single import start
+from drnas_ray.parsing import run_config
 from drnas_ray.spaces.nb201 import NB201
 
 SPACE = NB201()

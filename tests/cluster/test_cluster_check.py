@@ -15,8 +15,8 @@ from drnas_ray.cli import app
 from drnas_ray.cluster import Level, check
 from drnas_ray.cluster.check import check_documents
 from drnas_ray.cluster.read import Kind
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps.rayschema import ray_complaint
+from drnas_ray.core.errors import UserError
+from drnas_ray.sweeps.ray_tune.launch_schema import ray_complaint
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {

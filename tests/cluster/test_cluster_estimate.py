@@ -9,13 +9,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from analysis.pace import paces
+from analysis.progress.epoch_times import paces
 from drnas_ray.cli import app
 from drnas_ray.cluster.capacity import Workers, workers
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps.estimate import Measured, Pace, estimate
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.core.errors import UserError
+from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.spec.sweep import SweepConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {

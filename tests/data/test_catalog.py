@@ -10,11 +10,11 @@ import torch
 from sklearn.datasets import load_digits
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data import DATASETS, catalog, check_data, load_test, load_train, search_halves
 from drnas_ray.data.catalog import channel_statistics
 from drnas_ray.data.files import data_root, decoded
 from drnas_ray.data.images import ImageSet
-from drnas_ray.errors import UserError
 
 DIGITS = DataSettings(name="digits")
 

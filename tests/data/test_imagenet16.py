@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data import imagenet16, load_test, load_train
-from drnas_ray.errors import UserError
 
 SETTINGS = DataSettings(name="imagenet16-120")
 

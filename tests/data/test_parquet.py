@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data import check_data, load_test, load_train, prepare, search_halves
-from drnas_ray.errors import UserError
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10_jpeg.parquet"
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -17,9 +17,9 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.errors import UserError
 from drnas_ray.data import load_test, load_train, prepare
 from drnas_ray.data.public import SOURCES
-from drnas_ray.errors import UserError
 
 TINY = {"train": 20, "test": 10}
 

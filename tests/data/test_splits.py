@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.splits import (
     balanced_subset,
     halves_share_classes,
     held_out_split,
     mixed_order,
 )
-from drnas_ray.errors import UserError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=12)
 

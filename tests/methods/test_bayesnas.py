@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.bayesnas import SMALLEST_OMEGA, reweighted
-from drnas_ray.search.bilevel import Search
+from drnas_ray.search.loop import Search
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from drnas_ray.blackbox import BLACKBOX
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search import checkpoint
-from drnas_ray.search.bilevel import Search
+from drnas_ray.search.loop import Search
 
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from drnas_ray.core.errors import UserError
 from drnas_ray.data.batches import random_batch
-from drnas_ray.errors import UserError
+from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search import checkpoint
-from drnas_ray.search.bilevel import Search
+from drnas_ray.search.loop import Search
 from tests.bits import same
 
 # A tiny run has two steps an epoch.

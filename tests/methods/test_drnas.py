@@ -11,7 +11,7 @@ from reference import nb201 as reference
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.drnas import concentration, draw, kl_to_uniform
 
 F64 = torch.float64

@@ -9,10 +9,10 @@ import torch
 from reference import nb201 as reference
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
-from drnas_ray.door import run_config
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.dsnas import score_gradient
 from drnas_ray.methods.relax import masked
+from drnas_ray.parsing import run_config
 
 F64 = torch.float64
 

@@ -11,9 +11,9 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from drnas_ray.door import run_config
 from drnas_ray.methods.enas import Controller, Enas, EnasSettings, log_probability
-from drnas_ray.search.bilevel import Search
+from drnas_ray.parsing import run_config
+from drnas_ray.search.loop import Search
 
 F64 = torch.float64
 SMALL = {"steps": 2, "samples": 3, "candidates": 5, "score_batch": 24}

@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
-from drnas_ray.archsample import ArchSample
-from drnas_ray.errors import UserError
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.gaea import SMALLEST_SHARE, ExponentiatedGradient
 from drnas_ray.methods.relax import kept_shares
 

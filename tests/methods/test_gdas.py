@@ -9,7 +9,7 @@ from reference import nb201 as reference
 from scipy.stats import chisquare
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.relax import gumbel_softmax, masked
 
 F64 = torch.float64

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.parsec import importance
 
 F64 = torch.float64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.relax import entering_softmax, same_target
 from drnas_ray.spaces import space_named
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from drnas_ray.methods.pdarts import dropout_rate
-from drnas_ray.search.bilevel import Search
+from drnas_ray.search.loop import Search
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)

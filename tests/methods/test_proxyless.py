@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.proxyless import draw_pair, gate_gradient, same_mass
 from drnas_ray.methods.relax import kept_shares
-from drnas_ray.search.bilevel import Search
+from drnas_ray.search.loop import Search
 
 F64 = torch.float64
 ALPHA = torch.tensor([0.7, -0.4, 1.1, 0.0, -1.3], dtype=F64)

@@ -8,9 +8,9 @@ import torch
 from masks import MIXED as KEPT
 from scipy.stats import chisquare
 
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
-from drnas_ray.search.bilevel import Search
+from drnas_ray.core.errors import UserError
+from drnas_ray.parsing import run_config
+from drnas_ray.search.loop import Search
 
 DRAWS = 4000
 

@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import kstest
 from torch import Tensor
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.relax import gumbel_softmax
 
 F64 = torch.float64

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from drnas_ray.bench.costs import Images
-from drnas_ray.errors import UserError
+from drnas_ray.benchmarks.costs import Images
+from drnas_ray.core.errors import UserError
 from drnas_ray.networks import export
 from drnas_ray.networks.nb201 import NB201Network
 

@@ -11,14 +11,14 @@ import torch
 from masks import FEW, MIXED
 
 from drnas_ray.blackbox import BLACKBOX
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search import checkpoint
-from drnas_ray.search.bilevel import Search
+from drnas_ray.parsing import run_config
 from drnas_ray.search.diagnostics import diagnose
 from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
 from drnas_ray.search.diagnostics.landscape import directions, landscape
+from drnas_ray.search.loop import Search
 from tests.bits import same
 
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")

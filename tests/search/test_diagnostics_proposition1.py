@@ -8,7 +8,7 @@ import torch
 from masks import MIXED
 from scipy.special import polygamma, roots_jacobi
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.search.diagnostics.fixed import fixed_batch
 from drnas_ray.search.diagnostics.proposition1 import (
     approximated,

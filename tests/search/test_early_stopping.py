@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.collect import collect
+from analysis.records.collect import collect
 from drnas_ray.config import EarlyStopSettings
-from drnas_ray.search import checkpoint, diagnostics
-from drnas_ray.search.bilevel import Search
+from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.single import RecordedJob
+from drnas_ray.search import diagnostics
 from drnas_ray.search.diagnostics.earlystop import before_growth
-from drnas_ray.search.job import RecordedJob
+from drnas_ray.search.loop import Search
 from drnas_ray.sweeps.local import run_search
-from drnas_ray.sweeps.spec import SweepConfig
+from drnas_ray.sweeps.spec.sweep import SweepConfig
 
 STOP = {"first_epoch": 1, "back": 2, "window": 1}
 

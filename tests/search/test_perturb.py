@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import PerturbSettings
-from drnas_ray.errors import UserError
-from drnas_ray.search.bilevel import Search
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
+from drnas_ray.search.loop import Search
 from drnas_ray.search.perturb import perturbed, radius
 
 F64 = torch.float64

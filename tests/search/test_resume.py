@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from drnas_ray.blackbox.run import BlackBoxRun
-from drnas_ray.door import retrain_config, run_config
-from drnas_ray.search import checkpoint
-from drnas_ray.search.bilevel import Search
-from drnas_ray.search.job import start
-from drnas_ray.search.retrain import Training
+from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.single import start
+from drnas_ray.parsing import retrain_config, run_config
+from drnas_ray.search.loop import Search
 from drnas_ray.search.rng import RandomState
+from drnas_ray.search.training import Training
 from drnas_ray.spaces.nb201 import NB201
 
 CPU = torch.device("cpu")
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTINUE = """
 import json, sys, torch
 from pathlib import Path
-from drnas_ray.door import run_config
-from drnas_ray.search import checkpoint
-from drnas_ray.search.job import start
+from drnas_ray.parsing import run_config
+from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.single import start
 torch.set_num_threads(1)
 torch.rand(17)
 config = run_config(json.loads(sys.argv[1]))

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import SupernetSettings, WeightSettings
-from drnas_ray.errors import UserError
-from drnas_ray.search import checkpoint
-from drnas_ray.search.bilevel import Search
+from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs import checkpoint
+from drnas_ray.search.loop import Search
 from drnas_ray.search.schedule import weight_lr
 from drnas_ray.search.stages import strongest
-from drnas_ray.supernets.convert import plain_state
-from drnas_ray.supernets.nb201 import NB201Supernet
-from drnas_ray.supernets.widen import draw_channels, widened
+from drnas_ray.supernets.nb201.convert import plain_state
+from drnas_ray.supernets.nb201.supernet import NB201Supernet
+from drnas_ray.supernets.nb201.widen import draw_channels, widened
 
 TWO = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 3}]
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")

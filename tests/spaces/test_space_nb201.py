@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.spaces import SPACES, space_named
 from drnas_ray.spaces.nb201 import EDGES, NB201, OPS
 

@@ -8,12 +8,12 @@ from reference import nb201 as reference
 from torch import Tensor
 from torch.nn import functional as F
 
-from drnas_ray.archsample import ArchSample
 from drnas_ray.config import SupernetSettings
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods import drnas as drnas_module
 from drnas_ray.supernets.blocks import ReductionBlock, average_pool, fast_average_pool
-from drnas_ray.supernets.convert import fused_state, plain_state
-from drnas_ray.supernets.nb201 import FusedCell, NB201Supernet, PlainCell, Plan
+from drnas_ray.supernets.nb201.convert import fused_state, plain_state
+from drnas_ray.supernets.nb201.supernet import FusedCell, NB201Supernet, PlainCell, Plan
 
 F64 = torch.float64
 LEAVING = {0: (0, 1, 3), 1: (2, 4), 2: (5,)}  # written out: edges 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2

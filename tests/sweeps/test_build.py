@@ -16,13 +16,13 @@ import pytest
 import torch
 from sweep_runs import driver, drnas
 
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs.single import start
+from drnas_ray.parsing import run_config
 from drnas_ray.search import ondemand
-from drnas_ray.search.job import start
 from drnas_ray.spaces.nb201 import NB201
-from drnas_ray.sweeps.cells import cells_of, recipe_of
-from drnas_ray.sweeps.live import BuildState
+from drnas_ray.sweeps.ray_tune.live import BuildState
+from drnas_ray.sweeps.train_cells.plan import cells_of, recipe_of
 
 SPACE = NB201()
 SETS = ("epochs=1", "channels=4", "cells=1", "batch_size=16", "data.train_images=64")
@@ -241,9 +241,9 @@ STUB = """
 import os, sys, time
 from pathlib import Path
 from drnas_ray.config import CellRecipe
-from drnas_ray.sweeps.build import build
-from drnas_ray.sweeps.cells import cells_of
-from drnas_ray.sweeps.spec import Resources
+from drnas_ray.sweeps.train_cells.build import build
+from drnas_ray.sweeps.train_cells.plan import cells_of
+from drnas_ray.sweeps.spec.sweep import Resources
 recipe = CellRecipe()
 cells = cells_of("40-random", recipe)
 def make():

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from drnas_ray.sweeps import live
-from drnas_ray.sweeps.live import LiveView, duration
+from drnas_ray.sweeps.ray_tune import live
+from drnas_ray.sweeps.ray_tune.live import LiveView, duration
 
 JOBS = {"a": ("DrNAS", 10), "b": ("DrNAS", 10), "c": ("DARTS", 4), "d": ("uniform", 1)}
 

@@ -10,10 +10,10 @@ import pytest
 from ray.tune.search import Searcher
 from test_tuning import tuning_of
 
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps.dimensions import dimensions
-from drnas_ray.sweeps.ledger import Ledger
-from drnas_ray.sweeps.population import FACTORS, PopulationSearcher, changed
+from drnas_ray.core.errors import UserError
+from drnas_ray.results.journal import Ledger
+from drnas_ray.sweeps.spec.dimensions import dimensions
+from drnas_ray.sweeps.tune.population import FACTORS, PopulationSearcher, changed
 
 PBT: dict[str, Any] = {
     "space": {

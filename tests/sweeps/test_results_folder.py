@@ -12,16 +12,16 @@ import pytest
 from sweep_runs import EPOCHS, RUNS, SWEEP, TIMES, reference, rows
 from typer.testing import CliRunner
 
-from analysis.collect import collect, export
+from analysis.records.collect import collect, export
 from drnas_ray.cli import app
 from drnas_ray.config import RetrainConfig
-from drnas_ray.door import retrain_config, validated
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps import tuner
+from drnas_ray.core.errors import UserError
+from drnas_ray.parsing import retrain_config, validated
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import Resources, SweepConfig
-from drnas_ray.sweeps.tuner import trial_resources
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.ray_tune import tuner
+from drnas_ray.sweeps.ray_tune.tuner import trial_resources
+from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
 __all__ = ["reference"]  # a fixture
 

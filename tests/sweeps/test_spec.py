@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from drnas_ray.blackbox import BLACKBOX
-from drnas_ray.door import validated
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods import METHODS
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import (
+from drnas_ray.parsing import validated
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.spec.sweep import (
     Resources,
     SweepConfig,
     load_sweep,

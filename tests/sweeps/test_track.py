@@ -8,9 +8,9 @@ import pytest
 from sweep_runs import drnas, reference, rows, write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from drnas_ray.errors import UserError
-from drnas_ray.sweeps import track as module
-from drnas_ray.sweeps.spec import Tracking
+from drnas_ray.core.errors import UserError
+from drnas_ray.sweeps.ray_tune import track as module
+from drnas_ray.sweeps.spec.sweep import Tracking
 
 __all__ = ["reference"]  # a fixture
 

@@ -13,17 +13,17 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.tune.search.hyperopt import HyperOptSearch
 
-from drnas_ray.errors import UserError
-from drnas_ray.search.bilevel import search_epoch
-from drnas_ray.sweeps.dimensions import dimensions
-from drnas_ray.sweeps.ledger import Ledger
-from drnas_ray.sweeps.points import SUPERNET_METRICS, Tuning, plan_tuning
-from drnas_ray.sweeps.searcher import PointSearcher
-from drnas_ray.sweeps.spec import Resources, load_sweep
-from drnas_ray.sweeps.stopping import scheduler
+from drnas_ray.core.errors import UserError
+from drnas_ray.results.journal import Ledger
+from drnas_ray.search.loop import search_epoch
+from drnas_ray.sweeps.spec.dimensions import dimensions
+from drnas_ray.sweeps.spec.sweep import Resources, load_sweep
 from drnas_ray.sweeps.sweep import checked_plan
-from drnas_ray.sweeps.tpe import suggest
-from drnas_ray.sweeps.tuning import check_places
+from drnas_ray.sweeps.tune.plan import SUPERNET_METRICS, Tuning, plan_tuning
+from drnas_ray.sweeps.tune.run import check_places
+from drnas_ray.sweeps.tune.schedulers import scheduler
+from drnas_ray.sweeps.tune.searcher import PointSearcher
+from drnas_ray.sweeps.tune.tpe import suggest
 
 SPACE: dict[str, Any] = {
     "log": {"loguniform": [1e-3, 1e-1]},

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from sweep_runs import driver, drnas, rows, write_sweep
 
-from analysis.collect import export
-from analysis.tuning import best, tunings
+from analysis.records.collect import export
+from analysis.tuning.points import best, tunings
 
 TUNED: dict[str, Any] = {
     "methods": ["drnas"],

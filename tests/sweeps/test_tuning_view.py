@@ -13,7 +13,7 @@ from test_tuning import SEARCH, sweep_file, tuning_of
 from typer.testing import CliRunner
 
 from drnas_ray.cli import app
-from drnas_ray.sweeps.tuning_view import TuningView
+from drnas_ray.sweeps.tune.view import TuningView
 
 
 class PointOf(FakeTrial):

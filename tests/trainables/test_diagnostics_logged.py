@@ -10,8 +10,8 @@ from pathlib import Path
 from ray.tune.logger import JsonLoggerCallback, TBXLoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
-from analysis.trial import SEARCH_COLUMNS, read_record
-from drnas_ray.door import run_config
+from analysis.records.trial import SEARCH_COLUMNS, read_record
+from drnas_ray.parsing import run_config
 from trainables.search import SearchTrial
 
 SETTINGS = {

@@ -22,7 +22,7 @@ from sweep_runs import (
     write_sweep,
 )
 
-from analysis.collect import export
+from analysis.records.collect import export
 
 __all__ = ["reference"]  # a fixture
 

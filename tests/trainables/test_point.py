@@ -12,9 +12,9 @@ import torch
 from test_trials import BASE, TIMES, checkpoints, finish, trial
 
 from drnas_ray.config import merged
-from drnas_ray.door import run_config
-from drnas_ray.errors import UserError
-from drnas_ray.search.point import objective
+from drnas_ray.core.errors import UserError
+from drnas_ray.jobs.point import objective
+from drnas_ray.parsing import run_config
 from trainables.point import PointTrial
 from trainables.trial import CHECKPOINT_FILE
 

@@ -9,8 +9,8 @@ from sweep_runs import drnas, rows
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.methods import METHODS
 from drnas_ray.spaces.nb201 import NB201
-from drnas_ray.sweeps.plan import plan_runs
-from drnas_ray.sweeps.spec import load_sweep
+from drnas_ray.sweeps.plan.runs import plan_runs
+from drnas_ray.sweeps.spec.sweep import load_sweep
 
 
 def test_every_method_ends_and_is_present(tmp_path: Path) -> None:

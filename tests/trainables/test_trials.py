@@ -12,8 +12,8 @@ from pyarrow.fs import LocalFileSystem
 from ray import tune
 
 from drnas_ray.config import merged
-from drnas_ray.door import retrain_config, run_config
-from drnas_ray.errors import UserError
+from drnas_ray.core.errors import UserError
+from drnas_ray.parsing import retrain_config, run_config
 from trainables.pack import PackTrial
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial

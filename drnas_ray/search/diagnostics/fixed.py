@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import normalise
 from drnas_ray.methods.base import Batch
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from drnas_ray.archsample import ArchSample
+from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Batch
 from drnas_ray.search.diagnostics.fixed import finite, loss_of
 from drnas_ray.search.diagnostics.hessian import hessian

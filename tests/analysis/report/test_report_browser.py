@@ -16,9 +16,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from analysis.benchmark import BenchmarkTable
 from analysis.figures import FIGURES
-from analysis.load import load
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.load import load
 from analysis.report import pictures, render, write
 
 FLAGS = (

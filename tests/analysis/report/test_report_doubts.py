@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from pages import parse
 
-from analysis.load import load
+from analysis.records.load import load
 from analysis.report import render
-from analysis.report.doubts import doubts
+from analysis.report.warnings import doubts
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 

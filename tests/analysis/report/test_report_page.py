@@ -10,16 +10,16 @@ import pytest
 from matplotlib.figure import Figure
 from pages import parse, table
 
-from analysis.benchmark import BenchmarkTable
-from analysis.collect import Collected
-from analysis.load import load
-from analysis.pairs import paired
-from analysis.paper import paper_table
+from analysis.paper.table import paper_table
+from analysis.records.benchmark import BenchmarkTable
+from analysis.records.collect import Collected
+from analysis.records.load import load
 from analysis.report import pictures, render, write
-from analysis.statistics import statistics
-from analysis.stattables import paired_table, statistics_table
-from analysis.tables import table as comparison
-from drnas_ray.errors import UserError
+from analysis.stats.pairs import paired
+from analysis.stats.statistics import statistics
+from analysis.tables.comparison import table as comparison
+from analysis.tables.statistics import paired_table, statistics_table
+from drnas_ray.core.errors import UserError
 from drnas_ray.spaces import SPACES
 
 NB201 = SPACES["nb201"]

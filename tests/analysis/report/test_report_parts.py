@@ -10,7 +10,7 @@ import pytest
 
 from analysis.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Style, chart
 from analysis.report.grids import MOST_ROWS, absent, duration, grid, moment, number, ranges, words
-from analysis.report.runs import chosen
+from analysis.report.run_list import chosen
 
 STYLE = Style("c0")
 

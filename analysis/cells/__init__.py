@@ -1,0 +1,1 @@
+"""Cells: pictures, and which have collapsed."""

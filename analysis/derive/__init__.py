@@ -1,0 +1,1 @@
+"""Cells derived from what a search learnt, within limits on their cost."""

@@ -1,0 +1,115 @@
+"""The cells that a run may derive, and how probable they are under what it learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from analysis.derive.strengths import Learnt
+from drnas_ray.spaces import space_named
+from drnas_ray.spaces.space import Space
+
+SAMPLES = 10_000
+"""Draws where a space is too large to list, unless another number is asked for."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells that a run may derive. choices: (n, T, E), as `Space.choices` gives them."""
+
+    genotypes: Sequence[str]
+    choices: NDArray[np.int64]
+    sampled: bool
+    """Drawn from what was learnt, not all there are."""
+
+    @classmethod
+    def named(cls, space: Space, genotypes: Sequence[str]) -> Cells:
+        """These cells of a space."""
+        return cls(genotypes, np.array([space.choices(one) for one in genotypes]), sampled=False)
+
+    def take(self, places: NDArray[np.intp]) -> Cells:
+        """Those at the places (m,)."""
+        kept = [self.genotypes[place] for place in places]
+        return Cells(kept, self.choices[places], self.sampled)
+
+
+def candidates(run: Learnt, samples: int | None = None) -> Cells:
+    """Every cell of the space where they can be listed, else different ones of `samples` draws.
+
+    Cells with an operation of probability 0 (pruned) are left out. Given `samples`, draws are taken
+    in any space; the same run and number give the same cells. A draw is `discretise` of shares from
+    DrNAS's Dirichlets; else of shares times Gumbel noise, whose largest on an edge falls on each
+    operation with its share. The most probable cell of all is always among them.
+    """
+    space = space_named(run.space)
+    listed = space.every() if samples is None else None
+    if listed is not None:
+        cells = Cells(*listed, sampled=False)
+    else:
+        cells = _drawn(run, space, SAMPLES if samples is None else samples)
+    possible = np.isfinite(log_probability(run, cells.choices))
+    return cells if possible.all() else cells.take(np.flatnonzero(possible))
+
+
+def _drawn(run: Learnt, space: Space, samples: int) -> Cells:
+    found = dict.fromkeys([space.discretise(run.means), *draws(run, samples)])
+    return Cells(tuple(found), Cells.named(space, tuple(found)).choices, sampled=True)
+
+
+def draws(run: Learnt, samples: int) -> Iterator[str]:
+    """Genotypes drawn from what was learnt; the same run and number give the same."""
+    space, means = space_named(run.space), run.means
+    rng = np.random.default_rng(run.seed)
+    for _ in range(samples):
+        if run.method == "drnas":
+            yield space.discretise(_dirichlet(run.strengths, rng))
+        else:
+            # Minus the logarithm of an exponential is Gumbel noise.
+            yield space.discretise(means / rng.standard_exponential(means.shape))
+
+
+def _dirichlet(concentration: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """(T, E, O): shares of each edge; a concentration of 0 gives share 0.
+
+    Gammas as shares. By their logarithms, for a gamma of small shape underflows: one of shape a is
+    one of shape a + 1 times u^(1/a), u uniform.
+    """
+    with np.errstate(divide="ignore"):
+        exponents = rng.standard_exponential(concentration.shape) / concentration
+    logs = np.log(rng.standard_gamma(concentration + 1)) - exponents
+    shares: NDArray[np.float64] = softmax(logs, axis=-1)
+    return shares
+
+
+def chosen_sum(values: NDArray[np.float64], choices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,): values (T, E, O) of the chosen operations, summed; left-out edges count nothing."""
+    kept = choices >= 0
+    types, edges = np.indices(choices.shape[1:])
+    picked = values[types, edges, np.where(kept, choices, 0)]
+    total: NDArray[np.float64] = np.where(kept, picked, 0.0).sum((1, 2))
+    return total
+
+
+def log_probability(run: Learnt, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) nats: the log-shares of each cell's operations, summed; -inf where one has share 0."""
+    with np.errstate(divide="ignore"):
+        return chosen_sum(np.log(run.means), choices)
+
+
+def connected(space: Space, choices: NDArray[np.int64]) -> bool:
+    """Whether each cell type has a path to its last node without `none`; choices: (T, E)."""
+    if "none" not in space.ops:
+        return True
+    none = space.ops.index("none")
+    for chosen in choices:
+        reached = {0}
+        for (target, source), op in zip(space.edges, chosen, strict=True):
+            if source in reached and op >= 0 and op != none:
+                reached.add(target)
+        if max(target for target, _ in space.edges) not in reached:
+            return False
+    return True

@@ -1,0 +1,162 @@
+"""Cells derived from a learnt distribution under limits on their cost (DrNAS, arXiv:2006.10355).
+
+Of the cells within the limits those whose operations have the highest log-probability under the
+Dirichlet means; for methods other than DrNAS, under the strengths as shares of their edge. Ties go
+to the higher joint density, and then to the earlier operations, as `discretise` breaks them.
+
+The density is the one near the cell's corner of the simplices, share 1 - e on each operation of the
+cell and e / (K - 1) on each other: of two cells, the one whose concentrations sum to more has the
+higher, whatever e is (below (K - 1) / K). So that sum is what is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.derive.candidates import Cells, candidates, chosen_sum, connected, log_probability
+from analysis.derive.limits import Limit, check_limits, costs, impossible
+from analysis.derive.strengths import Learnt
+from analysis.records.benchmark import SPLITS, BenchmarkTable
+from drnas_ray.benchmarks.costs import NetSize
+from drnas_ray.benchmarks.hardware import Hardware
+from drnas_ray.config import DataSettings
+from drnas_ray.spaces import space_named
+
+_DIGITS = 9
+"""Decimals to which log-probabilities are compared: below is the rounding of their sum."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What was derived from one run.
+
+    data: whose costs and accuracies these are. considered: how many cells of probability above 0
+    there were; within: how many of them keep the limits; sampled: they were drawn, not all there
+    are. cells: a row each, best first, with the columns
+
+    rank (from 1), genotype, log_prob_nats, own (it is the run's own cell)
+    canonical, same_as: the rank of the first listed cell that is isomorphic to it, null if none
+    connected: whether the output sees the input at all; a cell of all `none` does not
+    canonical_keeps_limits: so does the canonical cell, which is what retrainings train
+    params_m, flops_m, DEVICE_latency_ms
+    valid_acc_pct, test_acc_pct: null without a benchmark table
+    """
+
+    run: Learnt
+    data: DataSettings
+    size: NetSize
+    cells: pd.DataFrame
+    considered: int
+    within: int
+    sampled: bool
+    limits: tuple[Limit, ...]
+    sources: tuple[str, ...]
+
+
+def derive(
+    run: Learnt,
+    size: NetSize,
+    *,
+    limits: Sequence[Limit] = (),
+    top: int = 1,
+    samples: int | None = None,
+    data: DataSettings | None = None,
+    benchmark: BenchmarkTable | None = None,
+    hardware: Hardware | None = None,
+) -> Derived:
+    """The `top` best cells within all limits, with what they cost.
+
+    data: whose latencies and accuracies count, if not the run's own data set's. Raises UserError
+    where no cell keeps the limits, naming the least that can be reached.
+    """
+    data = data or run.data
+    cells = candidates(run, samples)
+    table = costs(cells, run.space, size, data.name, hardware)
+    check_limits(limits, table, hardware)
+    keeps = {limit: (table[limit.cost] <= limit.most).to_numpy() for limit in limits}
+    within = np.logical_and.reduce([np.ones(len(table), bool), *keeps.values()])
+    if not within.any():
+        raise impossible(run.run_id, cells, table, keeps)
+    best = _best(run, cells.choices, np.flatnonzero(within), top)
+    frame = _described(run, cells.take(best))
+    frame = frame.join(table.iloc[best].reset_index(drop=True))
+    for split in SPLITS:
+        frame[f"{split}_acc_pct"] = _accuracy(frame["genotype"], data.name, split, benchmark)
+    twins = costs(
+        Cells.named(space_named(run.space), list(frame["canonical"])),
+        run.space,
+        size,
+        data.name,
+        hardware,
+    )
+    frame["canonical_keeps_limits"] = [
+        all(row[limit.cost] <= limit.most for limit in limits) for _, row in twins.iterrows()
+    ]
+    return Derived(
+        run=run,
+        data=data,
+        size=size,
+        cells=frame,
+        considered=len(table),
+        within=int(within.sum()),
+        sampled=cells.sampled,
+        limits=tuple(limits),
+        sources=_sources(data.name, benchmark, hardware),
+    )
+
+
+def _sources(
+    dataset: str, benchmark: BenchmarkTable | None, hardware: Hardware | None
+) -> tuple[str, ...]:
+    texts = []
+    if benchmark is not None and dataset in benchmark.datasets:
+        texts.append(f"accuracies on {dataset} after 200 epochs: {benchmark.label}")
+    if hardware is not None:
+        texts.append(f"latencies for {dataset}: {hardware.table.label}")
+    return tuple(texts)
+
+
+def _best(
+    run: Learnt, choices: NDArray[np.int64], places: NDArray[np.intp], top: int
+) -> NDArray[np.intp]:
+    """The `top` of the places, best first."""
+    kept = choices[places]
+    probability = log_probability(run, kept).round(_DIGITS)
+    concentration = chosen_sum(run.strengths, kept).round(_DIGITS)
+    earlier = kept.reshape(len(kept), -1).T[::-1]
+    order = np.lexsort((*earlier, -concentration, -probability))
+    return places[order[:top]]
+
+
+def _described(run: Learnt, cells: Cells) -> pd.DataFrame:
+    space = space_named(run.space)
+    canonical = [space.canonical(genotype) for genotype in cells.genotypes]
+    first = [canonical.index(one) + 1 for one in canonical]
+    ranks = range(1, len(canonical) + 1)
+    return pd.DataFrame(
+        {
+            "rank": ranks,
+            "genotype": cells.genotypes,
+            "canonical": canonical,
+            "same_as": pd.array(
+                [None if one == rank else one for one, rank in zip(first, ranks, strict=True)],
+                dtype="Int64",
+            ),
+            "connected": [connected(space, chosen) for chosen in cells.choices],
+            "own": [genotype == run.genotype for genotype in cells.genotypes],
+            "log_prob_nats": log_probability(run, cells.choices),
+        }
+    )
+
+
+def _accuracy(
+    genotypes: pd.Series[str], dataset: str, split: str, benchmark: BenchmarkTable | None
+) -> NDArray[np.float64]:
+    if benchmark is None or dataset not in benchmark.datasets:
+        return np.full(len(genotypes), np.nan)
+    return benchmark.lookup(list(genotypes), dataset, split)

@@ -1,0 +1,210 @@
+"""Runs by where they are: a results folder, a trial's folder, an id or the start of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.derive.strengths import Learnt, NothingLearnt, Retrained, learnt
+from analysis.records.packs import read_packs
+from analysis.records.schema import read_frame
+from analysis.records.trial import SEARCH_COLUMNS, Record, read_record
+from drnas_ray.core.errors import UserError
+from drnas_ray.results.manifest import RetrainJob, load_retrain, load_sweep, trial_folders
+
+_HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs with something to derive from, and a line for each reason why others have not.
+
+    folder: what was read, a results folder or a lone trial's.
+    """
+
+    folder: Path
+    runs: tuple[Learnt, ...]
+    left_out: tuple[str, ...]
+
+
+def find(place: Path | str) -> Found:
+    """The runs at a place: all of a results folder, or the one of a trial's folder or an id.
+
+    A results folder is one that a sweep or a search wrote, or one with exported Parquet files. An
+    id may be cut short; alone, it is looked for in the folders under `results`. Raises UserError
+    where nothing is found, an id fits several runs, or no run has learnt a distribution.
+    """
+    place = Path(place)
+    folder, wanted = _located(place)
+    runs: list[Learnt] = []
+    reasons: dict[str, list[str]] = {}
+    for run_id, run in _read(folder, wanted):
+        if isinstance(run, Learnt):
+            runs.append(run)
+        else:
+            reasons.setdefault(str(run), []).append(run_id)
+    left_out = tuple(
+        f"run {ids[0]} {why}" + (f" (and {len(ids) - 1} more runs alike)" if len(ids) > 1 else "")
+        for why, ids in reasons.items()
+    )
+    if not runs:
+        raise UserError(left_out[0] if left_out else f"{folder} holds no run")
+    return Found(folder, tuple(runs), left_out)
+
+
+def _located(place: Path) -> tuple[Path, str | None]:
+    """The folder to read, and the id of the one run that is meant, None for all."""
+    if _is_results(place):
+        return place, None
+    if (place / "params.json").is_file():
+        return _of_trial(place)
+    if place.exists():
+        raise UserError(f"{place} holds no run: {_HELP}")
+    if len(place.parts) > 1:
+        if not _is_results(place.parent):
+            raise UserError(f"no run at {place}: {_HELP}")
+        return place.parent, _only(place.name, [(place.parent, i) for i in _ids(place.parent)])[1]
+    under = sorted(folder for folder in Path("results").glob("*") if _is_results(folder))
+    return _only(place.name, [(folder, i) for folder in under for i in _ids(folder)])
+
+
+def _is_results(folder: Path) -> bool:
+    return (folder / "sweep.json").is_file() or (folder / "runs.parquet").is_file()
+
+
+def _of_trial(trial: Path) -> tuple[Path, str | None]:
+    params = _params(trial)
+    results = trial.absolute().parent.parent
+    run_id = params["run_id"]
+    if (results / "sweep.json").is_file() and run_id in _ids(results):
+        return results, run_id
+    return trial, run_id
+
+
+def _params(trial: Path) -> dict[str, Any]:
+    """The job of a search's trial folder."""
+    try:
+        job: dict[str, Any] = json.loads((trial / "params.json").read_text("utf-8"))["job"]
+        job["run_id"] = str(job["run_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
+    return job
+
+
+def _ids(folder: Path) -> list[str]:
+    if (folder / "sweep.json").is_file():
+        return [run.run_id for run in load_sweep(folder).runs]
+    return list(read_frame("runs", folder / "runs.parquet")["run_id"])
+
+
+def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
+    """The one run whose id is `start`, or starts so."""
+    fitting = [pair for pair in known if pair[1].startswith(start)]
+    exact = [pair for pair in fitting if pair[1] == start]
+    chosen = exact or fitting
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        raise UserError(f"no run or folder '{start}': {_HELP}")
+    some = ", ".join(f"{folder / run_id}" for folder, run_id in chosen[:4])
+    raise UserError(f"'{start}' fits {len(chosen)} runs ({some}, ...): write more of the id")
+
+
+def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | NothingLearnt]]:
+    """(run id, the run or why there is nothing) of the wanted run, or of all."""
+    if (folder / "sweep.json").is_file():
+        rows = _of_sweep(folder, wanted)
+    elif (folder / "runs.parquet").is_file():
+        rows = _of_parquet(folder, wanted)
+    else:
+        rows = _of_lone_trial(folder)
+    for facts, last in rows:
+        try:
+            yield facts["run_id"], learnt(facts, last)
+        except NothingLearnt as why:
+            yield facts["run_id"], why
+
+
+_Rows = Iterable[tuple[dict[str, Any], Mapping[str, Any]]]
+"""(run_id, label, method, space, seed, data and retrains of a run, its row of epochs)."""
+
+
+def _answer(record: Record) -> Mapping[str, Any]:
+    """The epoch that the search answers with: an early stop's is not the last."""
+    return record.answer | {"status": record.status} if record.rows else {}
+
+
+def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
+    jobs = load_retrain(folder)
+    retrained, _ = trial_folders(folder, "retrain", "retrain_id")
+    trials, _ = trial_folders(folder, "search", "run_id")
+    packed, _ = read_packs(folder)
+    for run in load_sweep(folder).runs:
+        if wanted not in (None, run.run_id):
+            continue
+        record = packed.get(run.run_id) or read_record(
+            trials.get(run.run_id, []), "run_id", run.run_id, SEARCH_COLUMNS
+        )
+        facts = run.model_dump(include={"run_id", "label", "method", "space", "seed"})
+        facts["data"] = run.config.get("data", {})
+        facts["retrains"] = tuple(
+            _retrained(job, retrained) for job in jobs if run.run_id in job.run_ids
+        )
+        yield facts, _answer(record)
+
+
+def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retrained:
+    return Retrained(job.retrain_id, job.config, tuple(folders.get(job.retrain_id, ())))
+
+
+def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
+    runs = read_frame("runs", folder / "runs.parquet")
+    epochs = read_frame("epochs", folder / "epochs.parquet").sort_values("epoch", kind="stable")
+    lasts = epochs.drop_duplicates("run_id", keep="last").set_index("run_id")
+    # An early stop's answer is of an epoch before the last.
+    answers = epochs["run_id"].map(lasts["answer_epoch"])
+    stopped = epochs[epochs["epoch"] == answers].set_index("run_id")
+    rows = pd.concat([lasts.drop(index=stopped.index), stopped])
+    for row in runs.to_dict("records"):
+        if wanted not in (None, row["run_id"]):
+            continue
+        facts = {name: row[name] for name in ("run_id", "label", "method", "space", "seed")}
+        facts["data"] = json.loads(row["config"]).get("data", {})
+        known = row["run_id"] in rows.index
+        yield facts, _plain(rows.loc[row["run_id"]]) | {"status": row["status"]} if known else {}
+
+
+def _plain(row: pd.Series[Any]) -> dict[str, Any]:
+    """A row of epochs.parquet as it is in a trial's own file: lists, and None where null."""
+    strengths, genotype = row["strengths"], row["genotype"]
+    return {
+        "epoch": row["epoch"],
+        "genotype": genotype if isinstance(genotype, str) else None,
+        "strengths": None
+        if strengths is None
+        else [[list(ops) for ops in edges] for edges in strengths],
+    }
+
+
+def _of_lone_trial(trial: Path) -> _Rows:
+    """A trial's folder without the sweep's: its settings are in params.json."""
+    job = _params(trial)
+    settings = job.get("settings", {})
+    try:
+        name = str(settings["method"]["name"])
+        facts = {
+            "run_id": job["run_id"],
+            "label": name,
+            "method": name,
+            "space": settings["space"],
+            "seed": settings["seed"],
+            "data": settings["data"],
+        }
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
+    yield facts, _answer(read_record([trial], "run_id", job["run_id"], SEARCH_COLUMNS))

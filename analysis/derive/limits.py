@@ -1,0 +1,106 @@
+"""What cells cost, limits on it, and what to say where no cell keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.derive.candidates import Cells
+from drnas_ray.benchmarks.columns import DATASETS
+from drnas_ray.benchmarks.costs import COSTS, NetSize
+from drnas_ray.benchmarks.hardware import Hardware
+from drnas_ray.core.errors import UserError, unknown_name
+
+_COST_NAMES = {"params_m": "million parameters", "flops_m": "million multiply-adds"}
+_LATENCY = "_latency_ms"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most of a cost: `params_m`, `flops_m`, or `{device}_latency_ms`."""
+
+    cost: str
+    most: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.most) and self.most > 0):
+            raise UserError(f"a limit of {self} is none: give one above 0")
+
+    def __str__(self) -> str:
+        return f"{self.most:g} {self.unit}"
+
+    @property
+    def unit(self) -> str:
+        """What the number counts, in words."""
+        return _COST_NAMES.get(self.cost, f"ms on {self.cost.removesuffix(_LATENCY)}")
+
+    @classmethod
+    def latency(cls, text: str) -> Limit:
+        """`edgegpu=4.5` as a limit in ms. Raises UserError for another form."""
+        device, _, most = text.partition("=")
+        try:
+            return cls(device.strip() + _LATENCY, float(most))
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"latency limit '{text}': write DEVICE=MS, as edgegpu=4.5") from error
+
+
+def costs(
+    cells: Cells, space: str, size: NetSize, dataset: str, hardware: Hardware | None
+) -> pd.DataFrame:
+    """params_m, flops_m of each cell, and DEVICE_latency_ms of every device of the table.
+
+    nan where it was not measured. Raises UserError for a data set that the hardware table lacks.
+    """
+    if space not in COSTS:
+        raise UserError(f"costs of space '{space}' have no formula: known: {', '.join(COSTS)}")
+    params, flops = COSTS[space](cells.choices, size)
+    frame = pd.DataFrame({"params_m": params / 1e6, "flops_m": flops / 1e6})
+    if hardware is None:
+        return frame
+    if dataset not in DATASETS:
+        raise UserError(
+            f"{hardware.table.path} has no latencies for data set '{dataset}': name one of "
+            f"{', '.join(DATASETS)} with --dataset"
+        )
+    for device in hardware.devices:
+        frame[device + _LATENCY] = hardware.cost(list(cells.genotypes), device, "latency", dataset)
+    return frame
+
+
+def check_limits(limits: Sequence[Limit], table: pd.DataFrame, hardware: Hardware | None) -> None:
+    """Raise UserError for a limit on what is not in the table of costs."""
+    for limit in limits:
+        if limit.cost in table:
+            continue
+        if hardware is None:
+            raise UserError(f"a limit in {limit.unit} needs latencies: give --hardware TABLE")
+        device = limit.cost.removesuffix(_LATENCY)
+        raise unknown_name("device", device, hardware.devices)
+
+
+def impossible(
+    run_id: str, cells: Cells, table: pd.DataFrame, keeps: Mapping[Limit, NDArray[np.bool_]]
+) -> UserError:
+    """What can't be had, and the least that can: of a limit alone, or with the others kept."""
+    whose = "drawn cell" if cells.sampled else "cell"
+    for limit, kept in keeps.items():
+        if not kept.any():
+            least = table[limit.cost].min()
+            reach = "none was measured" if math.isnan(least) else f"the smallest is {least:.6g}"
+            return UserError(f"run {run_id}: no {whose} has at most {limit}: {reach}")
+    parts = []
+    for limit in keeps:
+        others = [kept for other, kept in keeps.items() if other != limit]
+        held = np.logical_and.reduce(others)
+        if held.any():
+            parts.append(f"{table[limit.cost][held].min():.6g} {limit.unit}")
+    wanted = " and ".join(map(str, keeps))
+    reach = f": with the others kept, the smallest are {', '.join(parts)}" if parts else ""
+    return UserError(f"run {run_id}: no {whose} has at most {wanted} together{reach}")

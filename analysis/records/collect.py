@@ -1,0 +1,224 @@
+"""A results folder as three tables, in memory (`collect`) or as Parquet files (`export`).
+
+Works at any moment, also while the sweep runs. Trials are read one after another and rows leave in
+chunks, so an export holds one row a run, not one an epoch. The same files give the same bytes: each
+notes what it was made of (`analysis.records.freshness`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.records.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
+from analysis.records.packs import read_packs
+from analysis.records.points import CUT_SHORT, Point, load_points, point_folders
+from analysis.records.rows import retrain_columns, retrain_row, run_row
+from analysis.records.schema import SCHEMAS, Row, as_frame, as_table, read_frame
+from analysis.records.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
+from drnas_ray.core.errors import UserError
+from drnas_ray.results.manifest import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
+
+_CHUNK_ROWS = 8192
+"""Rows of a Parquet row group; with strengths, some 4 MiB."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A results folder in memory, with the columns of `analysis.records.schema`."""
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    retrains: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """The files that were written, and what in the results folder could not be used."""
+
+    runs: Path
+    epochs: Path
+    retrains: Path
+    warnings: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[Path, Path, Path]:
+        """runs.parquet, epochs.parquet, retrains.parquet."""
+        return self.runs, self.epochs, self.retrains
+
+
+def _damage(kind: str, ident: str, record: Record) -> list[str]:
+    found = [f"{kind} {ident}: {text}" for text in record.passed_over]
+    if record.damaged:
+        found.append(
+            f"{kind} {ident}: {record.damaged} lines of its result.json are no report: skipped"
+        )
+    return found
+
+
+def _unknown(folders: dict[str, list[Path]], known: set[str], file: str) -> list[str]:
+    """One warning for all trials that the plan does not name: there may be thousands."""
+    strange = sorted(ident for ident in folders if ident not in known)
+    if not strange:
+        return []
+    count = sum(len(folders[ident]) for ident in strange)
+    first = folders[strange[0]][0].name
+    return [
+        f"{count} trial folders have ids that {file} lacks ('{strange[0]}' in {first}): ignored"
+    ]
+
+
+def _retrain_rows(results: Path, warnings: list[str]) -> list[Row]:
+    jobs = load_retrain(results)
+    folders, damaged = trial_folders(results, "retrain", "retrain_id")
+    warnings += damaged + _unknown(folders, {job.retrain_id for job in jobs}, "retrain.json")
+    rows = []
+    for job in jobs:
+        ident = job.retrain_id
+        record = read_record(folders.get(ident, []), "retrain_id", ident, RETRAIN_COLUMNS)
+        warnings += _damage("retraining", ident, record)
+        rows.append(retrain_row(results, job, record))
+    return rows
+
+
+def _run_row(
+    results: Path,
+    sweep: SweepFile,
+    entry: RunEntry,
+    record: Record,
+    *,
+    point: Point | None,
+    warnings: list[str],
+) -> Row:
+    try:
+        return run_row(results, sweep, entry, record, point)
+    except UserError as err:  # damage in one run must not cost the other 9,999
+        warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
+        bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
+        return run_row(results, sweep, entry, bare, point)
+
+
+def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]:
+    """(file, rows) in the order of sweep.json and retrain.json; warnings are appended."""
+    sweep = load_sweep(results)
+    points = load_points(results)
+    entries: list[tuple[RunEntry, Point | None]] = [(entry, None) for entry in sweep.runs]
+    entries += [(entry, point) for point in points for entry in point.runs]
+    retrains = _retrain_rows(results, warnings)
+    yield "retrains", retrains
+    jobs_of: dict[str, list[Row]] = {}
+    for job in retrains:
+        for ident in job["run_ids"]:
+            jobs_of.setdefault(ident, []).append(job)
+    folders, damaged = trial_folders(results, "search", "run_id")
+    packed, damaged_packs = read_packs(results)
+    known = {run.run_id for run, _ in entries}
+    warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
+    seen: set[str] = set()
+    for entry, point in entries:
+        ident = entry.run_id
+        if ident in seen:
+            warnings.append(f"run {ident} is twice in sweep.json: the first counts")
+            continue
+        seen.add(ident)
+        if ident in packed:
+            record = packed[ident]
+        else:
+            here = folders.get(ident, []) if point is None else point_folders(results, point)
+            record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
+        warnings += _damage("run", ident, record)
+        if point is not None and point.status in CUT_SHORT and record.status == "running":
+            record = replace(record, status="stopped")
+        row = _run_row(results, sweep, entry, record, point=point, warnings=warnings)
+        columns, doubts = retrain_columns(row, jobs_of.get(ident, []))
+        warnings += doubts
+        yield "runs", [row | columns]
+        yield "epochs", [{"run_id": ident, **epoch} for epoch in record.rows]
+
+
+def _pump(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str, ...]:
+    """Hand every row to `write` in chunks; each file gets at least one, empty or not."""
+    warnings: list[str] = []
+    waiting: dict[str, list[Row]] = {kind: [] for kind in SCHEMAS}
+    for kind, rows in _rows(results, warnings):
+        waiting[kind] += rows
+        if len(waiting[kind]) >= _CHUNK_ROWS:
+            write(kind, as_table(kind, waiting[kind]))
+            waiting[kind] = []
+    for kind, rows in waiting.items():
+        write(kind, as_table(kind, rows))
+    return tuple(warnings)
+
+
+def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collected:
+    """The three tables of a results folder.
+
+    epoch_columns: which columns of epochs to keep; None is all, () leaves its rows out too.
+
+    Raises UserError if it is no results folder or its sweep.json or retrain.json is damaged;
+    what is wrong with single trials is in the warnings.
+    """
+    tables: dict[str, list[pa.Table]] = {kind: [] for kind in SCHEMAS}
+
+    def keep(kind: str, table: pa.Table) -> None:
+        if kind == "epochs" and epoch_columns is not None:
+            table = table.select(list(epoch_columns))
+        if table.num_columns:
+            tables[kind].append(table)
+
+    warnings = _pump(Path(results), keep)
+    frames = {
+        kind: as_frame(pa.concat_tables(parts)) if parts else pd.DataFrame()
+        for kind, parts in tables.items()
+    }
+    return Collected(**frames, warnings=warnings)
+
+
+def export(results: Path, out: Path | None = None) -> Export:
+    """Write runs.parquet, epochs.parquet and retrains.parquet into `out`, default `results`.
+
+    The files are written aside and then renamed into place: a reader never sees half a file.
+    Raises UserError as `collect` does, or where `out` can't be written.
+    """
+    results = Path(results)
+    load_sweep(results)  # a wrong folder is refused before anything is made
+    out = results if out is None else Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as aside, ExitStack() as files:
+            writers = {
+                kind: files.enter_context(
+                    pq.ParquetWriter(Path(aside, f"{kind}.parquet"), schema, compression="zstd")
+                )
+                for kind, schema in SCHEMAS.items()
+            }
+            digest = source_digest(results)
+            warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
+            for writer in writers.values():
+                told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
+                writer.add_key_value_metadata(told)
+            files.close()
+            paths = {kind: out / f"{kind}.parquet" for kind in SCHEMAS}
+            for kind, path in paths.items():
+                Path(aside, f"{kind}.parquet").replace(path)
+    except OSError as err:
+        raise UserError(f"can't export {results} to {out}: {err}") from err
+    return Export(**paths, warnings=warnings)
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """runs.parquet, given as the file or as its folder; one row a run.
+
+    Raises UserError if the file is missing, damaged or of another schema version.
+    """
+    path = Path(path)
+    return read_frame("runs", path / "runs.parquet" if path.is_dir() else path)

@@ -1,0 +1,10 @@
+"""How runs are named for people."""
+
+from __future__ import annotations
+
+import json
+
+
+def variant_text(variant: str) -> str:
+    """`{"arch.lr": 0.01}` as arch.lr=0.01; empty for no variant."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(json.loads(variant).items()))

@@ -1,0 +1,118 @@
+"""One or several results folders as one data set, for tables, figures and the report.
+
+A folder is what a sweep wrote, or only the files of an export. Where a sweep's folder holds an
+export of exactly its present trials (`analysis.records.freshness`), that is read: seconds, not
+minutes, for 10,000 runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.records.collect import Collected, collect
+from analysis.records.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
+from analysis.records.merge import merged
+from analysis.records.schema import SCHEMAS, damaged, read_frame
+from drnas_ray.core.errors import UserError
+
+
+def load(folders: Sequence[Path], *, epoch_columns: Sequence[str] | None = None) -> Collected:
+    """The runs of all folders, with a column `sweep` (the folder) in each of the three tables.
+
+    (sweep, run_id) is a run's key. A run that several folders hold counts once, and rows of the
+    same name with other settings are told apart (`analysis.records.merge`).
+
+    epoch_columns: which columns of epochs to read; run_id always comes with them. None is all
+    (strengths of 10,000 runs need gigabytes), () leaves the epochs unread.
+
+    Raises UserError as `collect` does, for a damaged export that stands alone, for no folder, or
+    where a folder is given twice.
+    """
+    if not folders:
+        raise UserError("no results folder is given: name one that a sweep wrote")
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise UserError("a results folder is given twice: its runs would count double")
+    if epoch_columns:
+        epoch_columns = list(dict.fromkeys(["run_id", *epoch_columns]))
+        unknown = [name for name in epoch_columns if name not in SCHEMAS["epochs"].names]
+        if unknown:
+            raise UserError(f"epochs.parquet has no column '{unknown[0]}'")
+    parts = []
+    for folder in folders:
+        found = _folder(Path(folder), epoch_columns)
+        for frame in (found.runs, found.epochs, found.retrains):
+            frame.insert(0, "sweep", str(folder))
+        parts.append(found)
+    return parts[0] if len(parts) == 1 else merged(parts)
+
+
+def load_runs(folders: Sequence[Path]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Only the runs, and the warnings: what tables and statistics need."""
+    found = load(folders, epoch_columns=())
+    return found.runs, found.warnings
+
+
+def _folder(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
+    """One folder, from its export where that is as good as its trials."""
+    if not (folder / "sweep.json").is_file():
+        if folder.is_dir() and (folder / "runs.parquet").is_file():
+            return _exported(folder, epoch_columns)
+        if folder.is_dir():
+            raise UserError(
+                f"{folder} is no results folder: it has no sweep.json, and no runs.parquet of an "
+                "export"
+            )
+        raise UserError(f"no folder {folder}: give the folder that a sweep wrote")
+    try:
+        fresh = _is_fresh(folder, epoch_columns)
+        return _exported(folder, epoch_columns) if fresh else collect(folder, epoch_columns)
+    except UserError as err:
+        found = collect(folder, epoch_columns)
+        note = f"{err} (its trials were read instead)"
+        return Collected(found.runs, found.epochs, found.retrains, (note, *found.warnings))
+
+
+def _files(epoch_columns: Sequence[str] | None) -> list[str]:
+    return [kind for kind in SCHEMAS if kind != "epochs" or epoch_columns != ()]
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    """What the file says of itself. Raises UserError if it is damaged."""
+    try:
+        return pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError) as err:
+        raise damaged(path, err) from err
+
+
+def _is_fresh(folder: Path, epoch_columns: Sequence[str] | None) -> bool:
+    """Whether all files to be read are of the trials as they are. Raises UserError on damage."""
+    paths = [folder / f"{kind}.parquet" for kind in _files(epoch_columns)]
+    if not all(path.is_file() for path in paths):
+        return False
+    told = {_metadata(path).get(DIGEST_KEY, b"") for path in paths}
+    return told == {source_digest(folder).encode()}
+
+
+def _exported(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
+    kinds = _files(epoch_columns)
+    columns = {"epochs": epoch_columns}
+    frames = {
+        kind: read_frame(kind, folder / f"{kind}.parquet", columns.get(kind)) for kind in kinds
+    }
+    told = _metadata(folder / "runs.parquet").get(WARNINGS_KEY, b"[]")
+    try:
+        warnings = tuple(str(text) for text in json.loads(told))
+    except ValueError:
+        warnings = ()
+    return Collected(
+        runs=frames["runs"],
+        epochs=frames.get("epochs", pd.DataFrame()),
+        retrains=frames["retrains"],
+        warnings=warnings,
+    )

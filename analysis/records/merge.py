@@ -1,0 +1,131 @@
+"""Several results folders made one: runs that are the same, and rows that only look the same.
+
+- A run (run_id and protocol) in several folders counts once: the finished one, else the one with
+  more epochs, else the first. A search and a transfer sweep may share a run: it is in both tables.
+- Rows of one label, variant, data set and protocol whose settings differ are never averaged: the
+  settings that differ become part of their variant. What decides nothing is not compared: the
+  seed, where files lie, and diagnostics that only look on. Nor is a setting that one of two
+  versions of the program did not have yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from analysis.records.collect import Collected
+
+_RANK = {"done": 0, "diverged": 1, "stopped": 1, "error": 2, "running": 3, "pending": 4}
+_ROW = ["protocol", "label", "variant", "dataset", "space"]
+
+
+def merged(parts: Sequence[Collected]) -> Collected:
+    """The folders' tables, which have the column `sweep`, one below the other."""
+    warnings = [text for part in parts for text in part.warnings]
+    runs = _below([part.runs for part in parts])
+    runs, gone, doubts = _once(runs)
+    runs, differing = _told_apart(runs)
+    epochs = _below([part.epochs for part in parts])
+    if not gone.empty and "run_id" in epochs:
+        keys = pd.MultiIndex.from_frame(gone[["sweep", "run_id"]])
+        here = pd.MultiIndex.from_frame(epochs[["sweep", "run_id"]])
+        epochs = epochs[~here.isin(keys)].reset_index(drop=True)
+    retrains = _below([part.retrains for part in parts])
+    return Collected(runs, epochs, retrains, (*warnings, *doubts, *differing))
+
+
+def _below(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The frames below each other, of the same columns whether or not some have no rows."""
+    some = [frame for frame in frames if len(frame)]
+    return pd.concat(some, ignore_index=True) if some else frames[0]
+
+
+def _once(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The runs without repetitions, those that were dropped, and a warning."""
+    key = ["run_id", "protocol"]
+    if not runs.duplicated(key).any():
+        return runs, runs.iloc[:0], []
+    order = pd.DataFrame(
+        {
+            "status": runs["status"].map(_RANK).fillna(len(_RANK)),
+            "retrained": runs["retrain_status"].ne("done").fillna(True),
+            "left": -runs["epochs_done"],
+        }
+    )
+    best = runs.loc[order.sort_values(["status", "retrained", "left"], kind="stable").index]
+    kept = ~best.duplicated(key)
+    chosen = best[kept].sort_index()
+    gone = best[~kept].sort_index()
+    first = gone.iloc[0]
+    where = chosen[
+        (chosen["run_id"] == first["run_id"]) & (chosen["protocol"] == first["protocol"])
+    ]["sweep"].iloc[0]
+    warning = (
+        f"{len(gone)} runs are in more than one folder and count once, the finished one or the one "
+        f"with more epochs: {first['run_id']} is taken from {where}, not from {first['sweep']}"
+    )
+    return chosen.reset_index(drop=True), gone, [warning]
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of settings in which two configs differ, among those that both have."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        if one != other:
+            yield prefix
+        return
+    for key in one:
+        if key in other:
+            yield from differences(one[key], other[key], f"{prefix}.{key}" if prefix else str(key))
+
+
+def _deciding(config: str) -> dict[str, Any]:
+    """The settings without what decides no result; files by their names alone."""
+    settings: dict[str, Any] = json.loads(config)
+    settings.pop("seed", None)
+    if isinstance(settings.get("diagnostics"), dict):
+        settings["diagnostics"] = {"early_stop": settings["diagnostics"].get("early_stop")}
+    benchmark, data = settings.get("benchmark"), settings.get("data")
+    if isinstance(benchmark, dict):
+        benchmark.pop("cache", None)
+        if benchmark.get("table"):
+            benchmark["table"] = PurePath(benchmark["table"]).name
+    if isinstance(data, dict) and data.get("path"):
+        data["path"] = PurePath(data["path"]).name
+    return settings
+
+
+def _value(settings: Mapping[str, Any], name: str) -> Any:
+    value: Any = settings
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _told_apart(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs with differing settings in their variants, and a warning for each row."""
+    warnings: list[str] = []
+    variants = runs["variant"].copy()
+    for row, group in runs.groupby(_ROW, sort=False):
+        if group["sweep"].nunique() < 2:
+            continue
+        settings = {index: _deciding(text) for index, text in group["config"].items()}
+        first = next(iter(settings.values()))
+        differing: dict[str, None] = {}
+        for other in settings.values():
+            differing |= dict.fromkeys(differences(first, other))
+        if not differing:
+            continue
+        for index, own in settings.items():
+            variant = json.loads(str(runs.at[index, "variant"]))
+            variant |= {name: _value(own, name) for name in differing}
+            variants.at[index] = json.dumps(variant, sort_keys=True, separators=(",", ":"))
+        _, label, _, dataset, _ = row
+        warnings.append(
+            f"{label} on {dataset} was run with different settings in these folders "
+            f"({', '.join(differing)}): rows of their own"
+        )
+    return runs.assign(variant=variants), warnings

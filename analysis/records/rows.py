@@ -1,0 +1,176 @@
+"""One row of runs.parquet or retrains.parquet, from what was planned and what was reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.records.points import Point
+from analysis.records.schema import Row
+from analysis.records.trial import ENDED, Record
+from drnas_ray.core.errors import UserError
+from drnas_ray.results.manifest import RetrainJob, RunEntry, SweepFile
+from drnas_ray.spaces import SPACES
+from drnas_ray.spaces.nb201 import NB201
+
+
+def _json_text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def cell_columns(space_name: str, genotype: str | None) -> Row:
+    """canonical, arch_index (nb201 only) and skip_count of a genotype.
+
+    Empty without a genotype or where this version does not know the space. Raises UserError if
+    the genotype is none of the space.
+    """
+    space = SPACES.get(space_name)
+    if space is None or genotype is None:
+        return {}
+    row: Row = {
+        "canonical": space.canonical(genotype),
+        "skip_count": space.op_count(genotype, space.skip_op),
+    }
+    if isinstance(space, NB201):
+        row["arch_index"] = space.index(genotype)
+    return row
+
+
+def _trial_columns(results: Path, record: Record) -> Row:
+    """What runs and retrainings have alike."""
+    last = record.last
+    finished = record.status in ENDED
+    return {
+        "status": record.status,
+        "epochs_done": last.get("epoch", 0),
+        "device": last.get("device"),
+        "threads": last.get("threads"),
+        "host": last.get("host"),
+        "error": record.error,
+        "trial_dir": record.folder and record.folder.relative_to(results).as_posix(),
+        "finished_unix_s": last.get("reported_unix_s") if finished else None,
+    }
+
+
+def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
+    """The row of a job; its accuracies and losses are None until it is done."""
+    recipe = job.recipe
+    figures = ("train_loss", "train_acc_pct", "test_loss", "test_acc_pct")
+    done = record.status == "done"
+    return {
+        "retrain_id": job.retrain_id,
+        "genotype": recipe.genotype,
+        "space": recipe.space,
+        "dataset": recipe.data.label,
+        "seed": recipe.seed,
+        "config": _json_text(job.config),
+        "run_ids": list(job.run_ids),
+        "epochs_total": recipe.epochs,
+        "params_m": record.last.get("params_m"),
+        "retrain_s": record.total("wall_s"),
+        **{name: record.last[name] if done else None for name in figures},
+        **_trial_columns(results, record),
+    }
+
+
+_LAST = ("genotype", "queries", "simulated_s", "skip_count")
+"""Figures of a run that are those of its last epoch."""
+_ANSWER = ("val_acc_pct", "val_mean_acc_pct", "entropy_nats")
+"""And those that are of the epoch whose cell is the answer: the last, unless it stopped early."""
+
+
+def run_row(
+    results: Path, sweep: SweepFile, entry: RunEntry, record: Record, point: Point | None = None
+) -> Row:
+    """The row of a run, without its retraining. Raises UserError if its genotype is none.
+
+    point: the one that the run belongs to, in a tuning.
+    """
+    last = record.last
+    peaks = [row["gpu_peak_mib"] for row in record.rows if row["gpu_peak_mib"] is not None]
+    versions = ("drnas_ray", "python", "torch", "ray")
+    return {
+        "run_id": entry.run_id,
+        "label": entry.label,
+        "method": entry.method,
+        "space": entry.space,
+        "dataset": entry.dataset,
+        "protocol": sweep.protocol,
+        "seed": entry.seed,
+        "variant": _json_text(entry.variant),
+        "config": _json_text(entry.config),
+        "parent_run_id": entry.parent_run_id,
+        "from_epoch": entry.from_epoch,
+        # A failure before the first checkpoint leaves no trace in the records.
+        "restarts": max(last.get("restarts") or 0, record.restarts),
+        "epochs_total": entry.epochs,
+        **{name: last.get(name) for name in _LAST},
+        **{name: record.answer.get(name) for name in _ANSWER},
+        "search_s": record.total("wall_s"),
+        "gpu_peak_mib": max(peaks, default=None),
+        **{f"{name}_version": sweep.versions.get(name) for name in versions},
+        "git_commit": sweep.git_commit,
+        **_trial_columns(results, record),
+        **cell_columns(entry.space, last.get("genotype")),
+        **({} if point is None else _point_columns(sweep, point)),
+    }
+
+
+def _point_columns(sweep: SweepFile, point: Point) -> Row:
+    return {
+        "point": point.number,
+        "objective": point.objective,
+        "tuning": _json_text(sweep.sweep.get("search") or {}),
+    }
+
+
+def _images(row: Row) -> tuple[str | None, str | None]:
+    """Name and path of a row's data set; augmentation may differ between search and retraining."""
+    data = json.loads(row["config"]).get("data", {})
+    return data.get("name"), data.get("path")
+
+
+def _same_cell(run: Row, job: Row) -> bool:
+    """Whether the job trains this run's cell on this run's data set."""
+    if run["space"] != job["space"] or _images(run) != _images(job):
+        return False
+    try:
+        canonical = cell_columns(job["space"], job["genotype"]).get("canonical", job["genotype"])
+    except UserError:
+        return False
+    return bool(canonical == run.get("canonical", run["genotype"]))
+
+
+def retrain_columns(run: Row, jobs: Sequence[Row]) -> tuple[Row, list[str]]:
+    """The retrain_* columns of a run and warnings; `jobs` are retrain rows that name the run.
+
+    The first job that trains the run's own cell on its own data set counts: an accuracy on
+    another data set, or of a cell that the run has left since, would be another table's figure.
+    """
+    if not jobs:
+        return {}, []
+    fitting = [job for job in jobs if _same_cell(run, job)]
+    warnings = []
+    if len(fitting) < len(jobs):
+        bad = next(job["retrain_id"] for job in jobs if job not in fitting)
+        warnings.append(
+            f"run {run['run_id']}: retraining {bad} is of another cell or data set: not joined"
+        )
+    if not fitting:
+        return {}, warnings
+    if len(fitting) > 1:
+        warnings.append(
+            f"run {run['run_id']} has {len(fitting)} retrainings: {fitting[0]['retrain_id']} counts"
+        )
+    job = fitting[0]
+    return {
+        "retrain_id": job["retrain_id"],
+        "retrain_status": job["status"],
+        "retrain_epochs": job["epochs_total"],
+        "retrain_train_acc_pct": job["train_acc_pct"],
+        "retrain_test_acc_pct": job["test_acc_pct"],
+        "retrain_params_m": job["params_m"],
+        "retrain_s": job["retrain_s"],
+    }, warnings

@@ -1,0 +1,1 @@
+"""Figures over seeds: summaries, statistics, paired tests."""

@@ -1,0 +1,1 @@
+"""Tables of methods and statistics, and the formats they are written in."""

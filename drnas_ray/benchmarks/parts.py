@@ -1,0 +1,166 @@
+"""Where a cache keeps its parts: a local or shared folder with locks, or a store without them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from drnas_ray.config.base import is_uri
+from drnas_ray.core.errors import UserError
+from drnas_ray.core.stores import Store
+
+LISTING = 2**62
+"""The byte that is locked while the folder is listed or parts go; cells have those below."""
+MERGING = LISTING + 1
+"""The byte that is locked by who merges: two at once would each keep a copy of the same rows."""
+SHARED, ALONE, AT_ONCE = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB
+"""How a byte is locked; AT_ONCE doesn't wait for others."""
+STALE_S = 3600.0
+"""What was written aside and left there so long ago is of a process that was killed."""
+
+
+class Parts(ABC):
+    """Files named part-*.parquet that appear whole and never change."""
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """All that are there."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """A part's content, None where it is gone. Raises UserError or OSError."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """A new part, on the disk when this returns. Raises UserError."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """A part that may be gone already."""
+
+    @contextmanager
+    def locked(self, place: int, how: int) -> Iterator[bool]:
+        """Hold one byte of the lock; False where another process does and AT_ONCE is given.
+
+        Where there are no locks it yields True: at worst a cell is trained twice.
+        """
+        yield True
+
+    def clear(self) -> None:  # noqa: B027  (where nothing is written aside)
+        """Delete what killed processes left aside."""
+
+
+def parts_at(place: Path | str) -> Parts:
+    """The parts of a folder or a URI. Raises UserError where it can't be made or written."""
+    return StoreParts(Store.open(str(place))) if is_uri(place) else FolderParts(Path(place))
+
+
+class StoreParts(Parts):
+    """On a store such as S3, which knows no locks."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def names(self) -> set[str]:
+        """All that are there."""
+        return {name for name in self.store.names() if name.startswith("part-")}
+
+    def read(self, name: str) -> bytes | None:
+        """A part's content, None where it is gone."""
+        return self.store.read(name) if self.store.has(name) else None
+
+    def write(self, name: str, content: bytes) -> None:
+        """A new part."""
+        self.store.write(name, content)
+
+    def delete(self, name: str) -> None:
+        """A part that may be gone already."""
+        self.store.delete(name)
+
+
+class FolderParts(Parts):
+    """In a folder that processes share, with POSIX locks that end with who holds them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with self._plainly():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock_file(folder / ".lock")
+
+    def names(self) -> set[str]:
+        """All that are there."""
+        # Not while parts are deleted: a listing may miss a new part, and the ones merged into it.
+        with self.locked(LISTING, SHARED), os.scandir(self.folder) as entries:
+            return {e.name for e in entries if e.name.startswith("part-")}
+
+    def read(self, name: str) -> bytes | None:
+        """A part's content, None where it is gone."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """A new part, written aside and renamed into place."""
+        aside = self.folder / f".{name}"
+        with self._plainly():
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self.folder / name)
+
+    def delete(self, name: str) -> None:
+        """A part that may be gone already."""
+        (self.folder / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, place: int, how: int) -> Iterator[bool]:
+        """As in `Parts`; a file system may have no locks either."""
+        ours, held = True, False
+        try:
+            fcntl.lockf(self._lock, how, 1, place)
+            held = True
+        except OSError as error:
+            ours = error.errno not in (errno.EAGAIN, errno.EACCES)
+        try:
+            yield ours
+        finally:
+            if held:
+                fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, place)
+
+    def clear(self) -> None:
+        """Delete what killed processes left aside."""
+        for path in self.folder.glob(".part-*"):
+            try:
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"benchmark cache {self.folder} can't be written: {error.strerror}"
+            ) from error
+
+
+_locks: dict[Path, int] = {}
+
+
+def _lock_file(path: Path) -> int:
+    """A descriptor that stays open: closing any one of a file ends all locks of the process."""
+    path = path.resolve()
+    known = _locks.get(path)
+    if known is None or not path.exists() or os.fstat(known).st_ino != path.stat().st_ino:
+        _locks[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return _locks[path]

@@ -1,0 +1,125 @@
+"""Results on a shared store: any URI that pyarrow reads, such as s3://bucket/path.
+
+Ray Tune writes there by itself. What this program reads and writes besides (plans, exports, tables)
+is small, so it works on a local copy: `pull` brings the files that an analysis reads, `push` takes
+back what is new.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from drnas_ray.core.errors import UserError
+
+READ = (
+    "sweep.json", "retrain.json", "points.jsonl", "*.parquet", "*/params.json", "*/result.json",
+    "*/error.txt", "*/checkpoint_*/epochs.jsonl",
+)  # fmt: skip
+"""What an analysis may read of a results folder; checkpoints' tensors stay where they are."""
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder on a store. `path` is what its file system calls it."""
+
+    uri: str
+    files: fs.FileSystem
+    path: str
+
+    @classmethod
+    def open(cls, uri: str) -> Store:
+        """The folder, which need not exist. Raises UserError for a URI that names no store."""
+        try:
+            files, path = fs.FileSystem.from_uri(uri)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise UserError(
+                f"'{uri}' names no store that can be written: {_line(error)}"
+            ) from error
+        return cls(uri, files, path.rstrip("/"))
+
+    def below(self, name: str) -> str:
+        """What its file system calls a file in it."""
+        return f"{self.path}/{name}"
+
+    def names(self) -> list[str]:
+        """Every file in it, by its path from here. Raises UserError where it can't be listed."""
+        with _plainly(self.uri):
+            found = self.files.get_file_info(
+                fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+            )
+        start = len(self.path) + 1
+        return sorted(entry.path[start:] for entry in found if entry.type == fs.FileType.File)
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there. Raises UserError where that can't be seen."""
+        with _plainly(self.uri):
+            (info,) = self.files.get_file_info([self.below(name)])
+        return bool(info.type == fs.FileType.File)
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises UserError where it can't be read."""
+        with _plainly(self.uri), self.files.open_input_stream(self.below(name)) as stream:
+            content: bytes = stream.read()
+            return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file, complete or absent. Raises UserError where it can't be written."""
+        place = self.below(name)
+        with _plainly(self.uri):
+            if self.files.type_name in ("s3", "gcs", "abfs"):  # appear when they are complete
+                with self.files.open_output_stream(place) as stream:
+                    stream.write(content)
+                return
+            self.files.create_dir(place.rpartition("/")[0], recursive=True)
+            aside = f"{place}.part"
+            with self.files.open_output_stream(aside) as stream:
+                stream.write(content)
+            self.files.move(aside, place)
+
+    def delete(self, name: str) -> None:
+        """A file that may be gone already."""
+        with _plainly(self.uri), suppress(FileNotFoundError):
+            self.files.delete_file(self.below(name))
+
+    def pull(self, folder: Path) -> None:
+        """Copy what an analysis reads into a local folder."""
+        wanted = [name for name in self.names() if _any(name, READ)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for name, content in zip(wanted, pool.map(self.read, wanted), strict=True):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+
+    def push(self, folder: Path) -> None:
+        """Take back what a local folder has besides trials: plans, exports, tables, pictures."""
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and not _any(name, READ[4:]) and not path.name.startswith("."):
+                self.write(name, path.read_bytes())
+
+
+def _any(name: str, forms: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatch(name, form) for form in forms)
+
+
+@contextmanager
+def _plainly(uri: str) -> Iterator[Any]:
+    """Errors of the file system as one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"store {uri}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

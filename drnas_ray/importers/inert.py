@@ -1,0 +1,142 @@
+"""What names in an untrusted pickle stand for: inert stand-ins, never the named code.
+
+The benchmark's files hold dictionaries, lists, numbers and text, NumPy scalars, the two packages'
+result classes, and (the `-full` folder) trained weights as PyTorch tensors. Each name below maps
+to a function of ours that makes plain data of its arguments; weights are dropped unread. A name
+that is not here stops the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from drnas_ray.core.errors import UserError
+
+
+def plain_key(key: object) -> None:
+    """Raises UserError for a key other than text, a number, or a pair of them.
+
+    A tuple in a tuple in a tuple, a million deep, would overflow the interpreter's stack when
+    hashed.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > 4 or not all(isinstance(part, str | int | float) for part in parts):
+        raise UserError("has a key that is neither text nor a number")
+
+
+class Holder(dict[str, Any]):
+    """The attributes of an instance of one of the packages' result classes."""
+
+
+class Dtype:
+    """A NumPy dtype that is still to be told its byte order."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        dtype = np.dtype(code) if isinstance(code, str) and len(code) < 8 else np.dtype(object)
+        if dtype.kind not in "fiub":
+            raise UserError(f"holds a NumPy type {code!r}: only numbers are read")
+        self.dtype = dtype
+
+    def build(self, state: Any) -> None:
+        """State as NumPy pickles it: (version, byte order, ...)."""
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class Array:
+    """A NumPy array that is still to be told its content."""
+
+    def __init__(self, *_: object) -> None:
+        self.values: np.ndarray[Any, Any] = np.zeros(0)
+
+    def build(self, state: Any) -> None:
+        """State as NumPy pickles it: (version, shape, dtype, Fortran order, bytes)."""
+        _, shape, dtype, fortran, data = state
+        values = np.frombuffer(data, dtype.dtype)
+        self.values = values.reshape(shape, order="F" if fortran else "C")
+
+
+class Skipped:
+    """What no figure depends on, such as a tensor."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def build(self, state: Any) -> None:
+        """Forget it."""
+
+
+def _scalar(dtype: Dtype, data: bytes) -> float | int:
+    number: float | int = np.frombuffer(data, dtype.dtype, count=1)[0].item()
+    return number
+
+
+def _encode(text: str, coding: str = "latin1") -> bytes:
+    if coding != "latin1":
+        raise UserError(f"holds bytes written as {coding!r}: only latin1 is read")
+    return text.encode("latin1")
+
+
+def _dictionary(*args: Any) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    for pair in args[0] if args else ():
+        key, value = pair
+        plain_key(key)
+        made[key] = value
+    return made
+
+
+def _default_dictionary(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _holder(*_: Any) -> Holder:
+    return Holder()
+
+
+def _set(*args: Any) -> set[Any]:
+    values = args[0] if args else []
+    for value in values:
+        plain_key(value)
+    return set(values)
+
+
+class _Class:
+    """A class's name where the pickle wants it as a value."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise UserError("makes an object of a type that only describes another")
+
+
+_TYPE = _Class()
+_RESULT_CLASSES = ("ArchResults", "ResultsCount")
+_RESULT_MODULES = ("nas_201_api.api_utils", "nats_bench.api_utils", "nas_201_api.api", "api_utils")
+_STORAGES = ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool", "BFloat16")
+
+STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): _dictionary,
+    ("collections", "defaultdict"): _default_dictionary,
+    ("builtins", "set"): _set,
+    ("__builtin__", "set"): _set,
+    ("builtins", "list"): _TYPE,
+    ("__builtin__", "list"): _TYPE,
+    ("builtins", "object"): _TYPE,
+    ("__builtin__", "object"): _TYPE,
+    ("copyreg", "_reconstructor"): _holder,
+    ("copy_reg", "_reconstructor"): _holder,
+    ("_codecs", "encode"): _encode,
+    ("numpy", "dtype"): Dtype,
+    ("numpy", "ndarray"): _TYPE,
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): Array for core in ("core", "_core")},
+    **{(module, name): _holder for module in _RESULT_MODULES for name in _RESULT_CLASSES},
+    **{("torch", f"{kind}Storage"): Skipped for kind in _STORAGES},
+    ("torch._utils", "_rebuild_tensor"): Skipped,
+    ("torch._utils", "_rebuild_tensor_v2"): Skipped,
+    ("torch._utils", "_rebuild_parameter"): Skipped,
+    ("torch.storage", "_load_from_bytes"): Skipped,
+}
+"""(module, name) in a pickle to what is done instead."""

@@ -1,0 +1,197 @@
+"""NAS-Bench-201 (.pth) and NATS-Bench topology (.pickle.pbz2) files: their cells, one by one.
+
+A single file has `arch2infos` with all cells, a folder (or .tar of one) a file a cell. Both are
+read as a stream: what is in memory is a batch of cells (Python's pickler writes 1,000 together).
+"""
+
+from __future__ import annotations
+
+import bz2
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from drnas_ray.core.errors import UserError
+from drnas_ray.importers.pickles import Machine
+from drnas_ray.importers.trials import CellRecord, boil_trial, read_cell
+from drnas_ray.spaces.nb201 import NB201
+
+Report = Callable[[int, int], None]
+"""Called with what is done and how much there is (bytes, or files)."""
+Take = Callable[[CellRecord], None]
+
+_SPACE = NB201()
+_CELL_FILE = re.compile(r"0*(\d{1,5})(-FULL)?\.(pickle\.pbz2|pth)")
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+def is_official(source: Path) -> bool:
+    """A folder, or a file with an official file's ending."""
+    return source.is_dir() or source.name.endswith((".pth", ".pbz2", ".tar"))
+
+
+def read_official(source: Path, take: Take, report: Report) -> int:
+    """Hand over every cell; how many values a single file numbers, 0 for one file a cell.
+
+    Any of those may be named again up to the file's end, so a reader has to keep the list.
+    Raises UserError, naming the file, if it is damaged or none.
+    """
+    if source.is_dir():
+        _read_folder(source, take, report)
+    elif source.name.endswith(".tar"):
+        _read_tar(source, take, report)
+    else:
+        return _read_single(source, take, report)
+    return 0
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """Errors inside say which file they are of."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"benchmark file {path} {error}") from error
+    except (EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(f"benchmark file {path} is cut off or damaged ({error})") from error
+    except OSError as error:
+        raise UserError(f"benchmark file {path} can't be read ({error})") from error
+
+
+class _Counting:
+    """A binary stream that reports how far it was read."""
+
+    def __init__(self, stream: BinaryIO, size: int, report: Report) -> None:
+        self.stream, self.size, self.report = stream, size, report
+
+    def read(self, count: int = -1) -> bytes:
+        """As of a file."""
+        data = self.stream.read(count)
+        self.report(self.stream.tell(), self.size)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _read_single(path: Path, take: Take, report: Report) -> int:
+    def boil(found: dict[Any, Any], below: object) -> bool:
+        if below == "arch2infos":
+            for index, schedules in found.items():
+                take(read_cell(index, schedules, _arch(index)))
+            seen.update(found)
+            found.clear()
+            return True
+        return _boil(found, below)
+
+    seen: set[int] = set()
+    with _named(path), path.open("rb") as raw:
+        counted = cast(BinaryIO, _Counting(raw, path.stat().st_size, report))
+        content, numbered = _load(path.name, counted, boil)
+        if not isinstance(content, dict) or not content.keys() >= {"meta_archs", "arch2infos"}:
+            raise UserError("has no meta_archs and arch2infos: no NAS-Bench-201 or NATS-tss file")
+        _check_order(content["meta_archs"])
+        if not seen:
+            raise UserError("has no cells")
+    return numbered
+
+
+def _boil(found: dict[Any, Any], below: object) -> bool:
+    if below == "all_results":
+        return all(isinstance(run, dict) and "trial" in run for run in found.values())
+    return boil_trial(found)
+
+
+def _load(
+    name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], bool]
+) -> tuple[Any, int]:
+    """The content of one .pickle.pbz2 or .pth file, whichever torch.save wrote the latter.
+
+    Beside it how many values its pickle numbers.
+    """
+    if name.endswith(".pbz2"):
+        with bz2.open(stream) as inner:
+            machine = Machine(cast(BinaryIO, inner), boil)
+            content = machine.load()
+            # A stream's check sum stands at its end, so read up to there.
+            while inner.read(1 << 20):
+                pass
+            return content, machine.numbered
+    start = stream.read(4)
+    stream.seek(0)
+    if start == b"PK\x03\x04":
+        with zipfile.ZipFile(stream) as archive:
+            inside = [n for n in archive.namelist() if n.endswith("/data.pkl")]
+            if len(inside) != 1:
+                raise UserError("is a zip file without one data.pkl: torch.save did not write it")
+            with archive.open(inside[0]) as pickled:
+                machine = Machine(cast(BinaryIO, pickled), boil)
+                content = machine.load()
+                while pickled.read(1 << 20):
+                    pass
+                return content, machine.numbered
+    machine = Machine(stream, boil)
+    if machine.load() != _TORCH_MAGIC:
+        raise UserError("was not written by torch.save")
+    for _ in range(2):  # its protocol, and facts on the machine that wrote it
+        machine.load()
+    content = machine.load()
+    if not isinstance(machine.load(), list):  # names of tensors: there, so nothing is cut off
+        raise UserError("is damaged (no list of tensors at its end)")
+    return content, machine.numbered
+
+
+def _arch(index: Any) -> str:
+    if not isinstance(index, int) or not 0 <= index < _SPACE.size:
+        raise UserError(f"has a cell {str(index)[:40]!r}: they are numbered 0 to 15624")
+    return _SPACE.cell(index)
+
+
+def _check_order(archs: Any) -> None:
+    if not isinstance(archs, list) or len(archs) != _SPACE.size:
+        raise UserError("does not list the 15,625 cells: no topology-space file")
+    for index, arch in enumerate(archs):
+        if arch != _SPACE.cell(index):
+            raise UserError(f"lists '{str(arch)[:120]}' as cell {index}: not the benchmark's order")
+
+
+def _one_cell(name: str, stream: BinaryIO, take: Take) -> bool:
+    """Read a member if its name is one of a cell's file."""
+    match = _CELL_FILE.fullmatch(name)
+    if match is None:
+        if name.startswith("meta."):
+            content, _ = _load(name, stream, _boil)
+            _check_order(content.get("meta_archs") if isinstance(content, dict) else None)
+        return False
+    index = int(match.group(1))
+    take(read_cell(index, _load(name, stream, _boil)[0], _arch(index)))
+    return True
+
+
+def _read_folder(folder: Path, take: Take, report: Report) -> None:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not any(_CELL_FILE.fullmatch(path.name) for path in files):
+        raise UserError(f"folder {folder} has no files like 000000.pickle.pbz2")
+    for done, path in enumerate(files):
+        with _named(path), path.open("rb") as stream:
+            _one_cell(path.name, stream, take)
+        report(done + 1, len(files))
+
+
+def _read_tar(path: Path, take: Take, report: Report) -> None:
+    cells = 0
+    with _named(path), path.open("rb") as raw:
+        counted = _Counting(raw, path.stat().st_size, report)
+        with tarfile.open(fileobj=cast(BinaryIO, counted), mode="r|") as archive:
+            for member in archive:
+                inner = archive.extractfile(member) if member.isfile() else None
+                if inner is not None:
+                    name = Path(member.name).name
+                    with _named(f"{path}: {name}"):
+                        cells += _one_cell(name, cast(BinaryIO, inner), take)
+        if not cells:
+            raise UserError("has no files like 000000.pickle.pbz2")

@@ -1,0 +1,1 @@
+"""What a trial drives: one run, several runs as one job, and their checkpoints."""

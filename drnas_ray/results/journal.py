@@ -1,0 +1,155 @@
+"""points.jsonl: every point of a tuning and what came of it, a line each, written as it happens.
+
+The file is the whole state of a tuning: what was asked, what each epoch said, what ended how. A
+driver that was killed at any moment is followed by one that reads it and goes on.
+
+    {"point": 0, "values": {...}, "runs": [...], "folder": "..."}   before the point's trial exists
+    {"point": 1, "values": {...}, "same_as": 0}        a point that was asked before: not run again
+    {"point": 0, "epoch": 1, "objective": 91.2}        after each epoch; null where not finite
+    {"point": 0, "status": "done"}                     done, stopped, diverged, error, invalid
+
+Population-based training adds: its points have a `fork` (which member they are, from which point
+and epoch they go on), {"point": 0, "status": "paused", "at": 8} at the end of a generation, and
+{"decided": 8} when it is settled who goes on from whom.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drnas_ray.core.errors import UserError
+
+LEDGER = "points.jsonl"
+ENDED = ("done", "stopped", "diverged", "invalid")
+"""What is not tried again; a point that ended in `error` is."""
+
+
+@dataclass
+class Point:
+    """One point: its values, its runs as in sweep.json, and what is known of it by now."""
+
+    number: int
+    values: dict[str, Any]
+    runs: list[dict[str, Any]]
+    same_as: int | None = None
+    folder: str | None = None
+    """Of its trial."""
+    fork: dict[str, Any] | None = None
+    """In population-based training: `member`, `parent` (a point or None), `epoch`."""
+    curve: dict[int, float | None] = field(default_factory=dict)
+    """Epoch to objective, None where it was not finite."""
+    status: str | None = None
+    """None while it is not ended."""
+    at: int = 0
+    """The epoch at which it was paused last. One in `curve` may be of a trial that was killed
+    before its checkpoint was whole."""
+
+    @property
+    def objective(self) -> float | None:
+        """That of its last epoch."""
+        return self.curve[max(self.curve)] if self.curve else None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to do for it."""
+        return self.status in ENDED or self.same_as is not None
+
+
+class Ledger:
+    """The points of a tuning by number, from 0, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where the file is damaged anywhere but in a last line cut short."""
+        self.path = path
+        self.points: list[Point] = []
+        self.decided = 0
+        """The last epoch after which it was decided who goes on from whom."""
+        text = path.read_text() if path.exists() else ""
+        whole, _, cut = text.rpartition("\n")
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                raise UserError(f"line {number} of {path} is damaged ({error!r})") from error
+        if cut:
+            aside = path.with_name(f".{path.name}.{os.getpid()}")
+            aside.write_text(whole + "\n" if whole else "")
+            aside.replace(path)
+
+    def loss(self, point: Point, sign: float) -> float | None:
+        """What the searcher is told: None while unknown, and for what failed."""
+        point = point if point.same_as is None else self.points[point.same_as]
+        known = point.status in ("done", "stopped") and point.objective is not None
+        return sign * point.objective if known and point.objective is not None else None
+
+    def twin(self, values: Mapping[str, Any]) -> int | None:
+        """The number of the first point with these values."""
+        for point in self.points:
+            if point.values == values and point.same_as is None:
+                return point.number
+        return None
+
+    def add(
+        self,
+        values: Mapping[str, Any],
+        runs: Sequence[Mapping[str, Any]] = (),
+        same_as: int | None = None,
+        fork: Mapping[str, Any] | None = None,
+    ) -> Point:
+        """A new point, on the disk before anything of it runs."""
+        number = len(self.points)
+        entry: dict[str, Any] = {"point": number, "values": dict(values)}
+        entry |= {"runs": list(runs)} if same_as is None else {"same_as": same_as}
+        if runs:
+            entry["folder"] = f"point-{number:04d}-{runs[0]['run_id']}"
+        if fork is not None:
+            entry["fork"] = dict(fork)
+        self._write(entry, sync=True)
+        return self.points[-1]
+
+    def report(self, number: int, epoch: int, objective: float) -> None:
+        """The objective after an epoch. Of an epoch done twice, the last counts."""
+        told = objective if math.isfinite(objective) else None
+        self._write({"point": number, "epoch": epoch, "objective": told}, sync=False)
+
+    def end(self, number: int, status: str, **more: Any) -> None:
+        """How it ended: `error` says why it is invalid, `at` the epoch at which it is paused."""
+        self._write({"point": number, "status": status, **more}, sync=True)
+
+    def decide(self, epoch: int) -> None:
+        """It is decided who goes on from whom after this epoch."""
+        self._write({"decided": epoch}, sync=True)
+
+    def _write(self, entry: dict[str, Any], *, sync: bool) -> None:
+        self._take(entry)
+        with self.path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        if "decided" in entry:
+            self.decided = entry["decided"]
+            return
+        number = entry["point"]
+        if "values" in entry:
+            if number != len(self.points):
+                raise ValueError(f"point {number} where {len(self.points)} is next")
+            runs, same_as = entry.get("runs", []), entry.get("same_as")
+            self.points.append(
+                Point(
+                    number, entry["values"], runs, same_as, entry.get("folder"), entry.get("fork")
+                )
+            )
+        elif "epoch" in entry:
+            self.points[number].curve[entry["epoch"]] = entry["objective"]
+        else:
+            point = self.points[number]
+            point.status, point.at = entry["status"], entry.get("at", point.at)

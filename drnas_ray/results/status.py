@@ -1,0 +1,39 @@
+"""The status of a run or of a training: the one list of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a run stands, in the order in which people read a count of them."""
+
+    done = "done"
+    """All epochs, with an answer. The only status that counts in tables."""
+    diverged = "diverged"
+    """A loss or strength was no longer finite."""
+    stopped = "stopped"
+    """A tuning's scheduler ended it before its last epoch."""
+    running = "running"
+    """It has reported epochs, and there are more to come."""
+    error = "error"
+    """Its last attempt failed; resuming tries again."""
+    pending = "pending"
+    """Nothing has been reported."""
+
+    @property
+    def word(self) -> str:
+        """What a page for people calls it."""
+        return _WORDS.get(self, self.value)
+
+
+_WORDS = {Status.error: "failed", Status.running: "unfinished", Status.pending: "not begun"}
+
+ENDED = (Status.done, Status.diverged, Status.stopped)
+"""Nothing is left to do."""
+NOT_DONE = tuple(status for status in Status if status is not Status.done)
+"""What tables leave out, and count."""
+BEST_FIRST = (
+    Status.done, Status.diverged, Status.stopped, Status.error, Status.running, Status.pending,
+)  # fmt: skip
+"""Of several records of one run, the one whose status comes first counts."""

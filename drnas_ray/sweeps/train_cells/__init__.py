@@ -1,0 +1,1 @@
+"""Training many cells from scratch through Ray: `drnas bench build`."""

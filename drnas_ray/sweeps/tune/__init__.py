@@ -1,0 +1,1 @@
+"""Tuning: HyperOpt, schedulers, population-based training."""

@@ -1,0 +1,223 @@
+"""From the `search:` section to points and their runs, all that can be checked before they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drnas_ray.config import QueryConfig, SearchConfig
+from drnas_ray.core.errors import UserError, did_you_mean
+from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
+from drnas_ray.sweeps.spec.dimensions import Dimension, dimensions
+from drnas_ray.sweeps.spec.sweep import SweepConfig
+from drnas_ray.sweeps.spec.tuning import TuningSpec
+
+SUPERNET_METRICS = (
+    "train_loss", "train_acc_pct", "val_loss", "val_acc_pct", "val_mean_loss", "val_mean_acc_pct",
+    "entropy_nats", "skip_count", "wall_s",
+)  # fmt: skip
+QUERY_METRICS = ("val_acc_pct", "queries", "skip_count", "wall_s")
+"""What each epoch of a run reports, and so can be tuned for."""
+MAY_CHANGE = (
+    "arch.lr", "arch.betas", "arch.weight_decay", "weights.lr", "weights.lr_min",
+    "weights.momentum", "weights.weight_decay", "weights.clip", "method.penalty_scale",
+)  # fmt: skip
+"""What shapes no tensor and is read anew in each epoch: what may change while a search runs."""
+LEAST_MEMBERS = 4
+"""Of a population."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A checked tuning."""
+
+    sweep: SweepConfig
+    spec: TuningSpec
+    dims: tuple[Dimension, ...]
+    tried: tuple[PlannedRun, ...]
+    """Runs at the extremes of the space, which stand for all to come."""
+
+    @property
+    def label(self) -> str:
+        """The row in tables."""
+        return self.tried[0].label
+
+    @property
+    def epochs(self) -> int:
+        """The most that a run takes."""
+        return max(run.epochs for run in self.tried)
+
+    def runs(self, values: Mapping[str, Any]) -> list[PlannedRun]:
+        """One run a seed. Raises UserError where the values can't go together."""
+        return runs_at(self.sweep, values)
+
+
+def runs_at(sweep: SweepConfig, values: Mapping[str, Any]) -> list[PlannedRun]:
+    """The runs of one point: those of a grid with this one point."""
+    grid = {key: [value] for key, value in values.items()}
+    fixed = sweep.model_copy(update={"grid": grid, "search": None})
+    runs = plan_runs(fixed, axes="search.space")
+    for key in values:
+        if key not in runs[0].variant:
+            raise UserError(
+                f"search.space {key}: runs of method {runs[0].config.method.name} have no such "
+                "setting"
+            )
+    return runs
+
+
+def plan_tuning(sweep: SweepConfig) -> Tuning:
+    """The tuning of a sweep with a `search:` section. Raises UserError for the first wrong."""
+    assert sweep.search is not None
+    spec = sweep.search
+    dims = dimensions(spec.space)
+    _check_alone(sweep)
+    if spec.seeds_at_once > len(sweep.seeds):
+        raise UserError(
+            f"search.seeds_at_once={spec.seeds_at_once} with {len(sweep.seeds)} seeds: give no "
+            "more than there are"
+        )
+    _check_points(spec, dims)
+    tuning = Tuning(sweep, spec, dims, tuple(_tried(sweep, spec, dims)))
+    _check_metric(spec.metric, tuning.tried[0])
+    _check_scheduler(spec, dims, tuning.epochs)
+    if spec.scheduler == "pbt":
+        _check_pbt(spec, tuning.tried[0])
+    return tuning
+
+
+def _check_alone(sweep: SweepConfig) -> None:
+    for what, given in (("methods", sweep.methods), ("datasets", sweep.datasets)):
+        if len(given) != 1:
+            raise UserError(
+                f"{what}: {len(given)} are listed, and `search` tunes one: give each a sweep file "
+                "of its own"
+            )
+    if sweep.grid:
+        raise UserError(
+            f"grid over {', '.join(sweep.grid)} with `search`: HyperOpt refuses a grid, put the "
+            "key into search.space as a choice"
+        )
+    if sweep.retrain is not None:
+        raise UserError(
+            "retrain with `search`: every point's cells would be trained: set retrain to null, and "
+            "retrain in a sweep with the best point's settings"
+        )
+    for name in ("retry_oom", "gpu_free_mib"):
+        if getattr(sweep.resources, name):
+            raise UserError(
+                f"resources.{name}={getattr(sweep.resources, name)} with `search`: a tuning does "
+                "not use it: leave it out"
+            )
+    if sweep.protocol != "search":
+        raise UserError(f"protocol {sweep.protocol} with `search`: use protocol search")
+
+
+def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
+    keys = {dim.key for dim in dims}
+    for number, point in enumerate(spec.points):
+        if set(point) != keys:
+            raise UserError(
+                f"search.points: the one at {number} sets {sorted(point)}, and a point sets every "
+                f"key of the space: {sorted(keys)}"
+            )
+        for dim in dims:
+            dim.raw(point[dim.key])
+    if len(spec.points) > spec.trials:
+        raise UserError(
+            f"search.points lists {len(spec.points)} points, more than trials={spec.trials}"
+        )
+
+
+def _tried(sweep: SweepConfig, spec: TuningSpec, dims: tuple[Dimension, ...]) -> list[PlannedRun]:
+    """The runs of points to start from and of each key's extremes, the other keys as they begin.
+
+    Not every pair of values is tried: a point whose values can't go together is noted as invalid
+    when HyperOpt asks for it.
+    """
+    start = {dim.key: dim.extremes[0] for dim in dims}
+    middle = dict(spec.points[0]) if spec.points else start
+    tried = [middle, *spec.points[1:]]
+    tried += [{**middle, dim.key: end} for dim in dims for end in dim.extremes]
+    return [run for point in tried for run in runs_at(sweep, point)]
+
+
+def _check_metric(metric: str, run: PlannedRun) -> None:
+    if "test" in metric or metric.startswith(("retrain", "bench")):
+        raise UserError(
+            f"search.metric={metric}: test, retraining and benchmark figures are never used to "
+            "choose settings; take a figure of the search itself, such as val_mean_acc_pct"
+        )
+    known: tuple[str, ...] = ("skip_count",)
+    if isinstance(run.config, SearchConfig):
+        known = SUPERNET_METRICS
+    elif isinstance(run.config, QueryConfig):
+        known = QUERY_METRICS
+    if metric not in known:
+        raise UserError(
+            f"search.metric={metric} is nothing that runs of method {run.config.method.name} "
+            f"report: {did_you_mean(metric, known)}known: {', '.join(known)}"
+        )
+
+
+def _check_scheduler(spec: TuningSpec, dims: tuple[Dimension, ...], epochs: int) -> None:
+    takes = {
+        "grace_epochs": ("asha", "median"),
+        "reduction_factor": ("asha",),
+        "interval_epochs": ("pbt",),
+    }
+    for name, schedulers in takes.items():
+        if getattr(spec, name) is not None and spec.scheduler not in schedulers:
+            raise UserError(
+                f"search.{name} with scheduler {spec.scheduler}: it is a setting of "
+                f"{' and '.join(schedulers)}"
+            )
+    if spec.scheduler == "none":
+        return
+    if epochs == 1:
+        raise UserError(
+            f"search.scheduler={spec.scheduler}: these runs report once, at their end: use none"
+        )
+    if any(dim.key == "epochs" for dim in dims):
+        raise UserError(
+            f"search.scheduler={spec.scheduler} compares points after equal epochs, and "
+            "search.space changes epochs: use scheduler none, or take epochs out"
+        )
+    if (spec.grace_epochs or 1) >= epochs:
+        raise UserError(
+            f"search.grace_epochs={spec.grace_epochs} of epochs={epochs} leaves no epoch to stop "
+            "at: give fewer"
+        )
+
+
+def _check_pbt(spec: TuningSpec, run: PlannedRun) -> None:
+    if not isinstance(run.config, SearchConfig):
+        raise UserError(
+            f"search.scheduler=pbt with method {run.config.method.name}: a copy goes on from "
+            "another's supernet, and these runs have none"
+        )
+    fixed = [key for key in spec.space if key not in MAY_CHANGE]
+    if fixed:
+        raise UserError(
+            f"search.scheduler=pbt with {fixed[0]} in the space: it can't change while a search "
+            f"runs; those that can: {', '.join(MAY_CHANGE)}"
+        )
+    if spec.n_initial_points < spec.trials:
+        raise UserError(
+            f"search.scheduler=pbt with n_initial_points={spec.n_initial_points} of "
+            f"trials={spec.trials}: PBT changes values itself, so HyperOpt can't choose any (Ray "
+            "refuses the pair too): give n_initial_points the number of trials, or another "
+            "scheduler"
+        )
+    if spec.trials < LEAST_MEMBERS:
+        raise UserError(
+            f"search.scheduler=pbt with trials={spec.trials}: a quarter of the members copies "
+            f"another quarter, give {LEAST_MEMBERS} or more"
+        )
+    epochs = run.epochs
+    if spec.interval_epochs is None or spec.interval_epochs >= epochs:
+        raise UserError(
+            f"search.scheduler=pbt with interval_epochs={spec.interval_epochs}: say after how many "
+            f"of epochs={epochs} members are compared, such as {max(1, epochs // 5)}"
+        )
