@@ -5,7 +5,7 @@ The rooms, from the ground up; a room uses only those above it in this list:
     core         errors, files, stores, what a supernet is told (ArchSample)
     spaces       search spaces: what can be chosen, as plain data; no torch
     config       every setting, as frozen pydantic models
-    results      the format of a results folder: layout, statuses, records, metrics; no torch, no Ray
+    results      a results folder: its layout, statuses, records, metrics; no torch, no Ray
     data         data sets as uint8 tensors; augmentation on the device
     supernets    networks that are told their architecture with every call
     methods      one file per method with a supernet

@@ -90,27 +90,15 @@ def _estimate(
     seeds: str | None,
     sets: list[str] | None,
 ) -> None:
-    from analysis.progress.epoch_times import paces
-    from drnas_ray.core.errors import UserError
-    from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
+    from drnas_ray.api import estimates
     from drnas_ray.sweeps.spec.sweep import load_sweep
-    from drnas_ray.sweeps.sweep import checked_plan
 
     sweep = load_sweep(source, sets or (), seeds)
-    known = [
-        Measured(one.config, Pace(one.epoch_s, one.device, one.on_gpu))
-        for folder in measured
-        for one in paces(folder)
-    ]
-    result = estimate(sweep, checked_plan(sweep), known)
+    result = estimates.estimate(sweep, measured)
     _print_lines(result)
     _print_hours(result, path, node)
-    if limit is None:
-        return
-    if result.gpu_hours is None:
-        raise UserError(f"--gpu-hours {limit:g}: not every row was measured on a GPU")
-    if result.gpu_hours > limit:
-        raise UserError(f"{sweep.name} takes {result.gpu_hours:.1f} GPU hours, above {limit:g}")
+    if limit is not None:
+        estimates.check_gpu_hours(result, sweep.name, limit)
 
 
 def _print_lines(result: Any) -> None:
@@ -157,40 +145,16 @@ def _print_hours(result: Any, path: Path, node: str | None) -> None:
 
 
 def _print_wall(result: Any, path: Path, node: str | None) -> None:
-    from drnas_ray.core.errors import UserError
+    from drnas_ray.api.estimates import places_on
 
-    asked = result.resources
-    slots = 0
-    for group in _workers(path, node):
-        places = group.slots(asked.cpu, asked.gpu if group.gpus else 0)
+    places = places_on(path, result.resources, node)
+    for group in places.workers:
         has = f"{group.cpus:g} CPUs, {group.gpus or 0:g} GPUs" if group.cpus else "size not known"
         out.print(f"nodes: up to {group.most} '{group.name}' ({has})", highlight=False)
-        if places is None:
-            out.print("give --node CPUS,GPUS for the time on the clock", highlight=False)
-            return
-        slots += places
-    if slots == 0:
-        raise UserError(
-            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, which no worker of "
-            f"{path} has: lower resources"
-        )
-    wall = result.wall_hours(slots)
-    at_once = min(slots, result.max_concurrent or slots)
+    if places.at_once is None:
+        out.print("give --node CPUS,GPUS for the time on the clock", highlight=False)
+        return
+    wall = result.wall_hours(places.at_once)
+    at_once = min(places.at_once, result.max_concurrent or places.at_once)
     clock = "" if wall is None else f", {wall:.2f} hours on the clock once all nodes are up"
     out.print(f"{at_once} trials at once{clock}", highlight=False)
-
-
-def _workers(path: Path, node: str | None) -> list[Any]:
-    from dataclasses import replace
-
-    from drnas_ray.cluster.capacity import workers
-    from drnas_ray.core.errors import UserError
-
-    found = workers(path)
-    if node is None:
-        return found
-    try:
-        cpus, gpus = (float(part) for part in node.split(","))
-    except ValueError:
-        raise UserError(f"--node {node}: write CPUs,GPUs of one worker, such as 8,1") from None
-    return [one if one.cpus is not None else replace(one, cpus=cpus, gpus=gpus) for one in found]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drnas_ray.api.exports import Form
 from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
-from drnas_ray.cli.derivedfiles import Form
 from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def derive(
     from analysis.derive.find import find
     from analysis.derive.limits import Limit
     from analysis.records.benchmark import BenchmarkTable
+    from drnas_ray.api.exports import check_target, write
     from drnas_ray.benchmarks.hardware import Hardware
-    from drnas_ray.cli.derivedfiles import check_target, write
     from drnas_ray.config import DataSettings
 
     limits = [Limit.latency(text) for text in max_latency or ()]

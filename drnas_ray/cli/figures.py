@@ -62,29 +62,28 @@ def _draw(
     names: list[str], folders: list[Path], benchmark: Path | None, target: Path, form: Picture
 ) -> None:
     """Draw these; of several, those that can't be drawn are listed with the reason."""
-    from analysis.figures import FIGURES, Missing
+    from analysis.figures.drawing import draw_figures
     from analysis.records.benchmark import BenchmarkTable
     from analysis.records.load import load
-    from analysis.style import FORMATS, save
+    from analysis.style import FORMATS
     from drnas_ray.core.errors import UserError
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
-    with err.status("reading the runs"):
+    with err.status("reading the runs") as status:
         data = load(folders)
-    say(data.warnings)
-    formats = FORMATS if form is Picture.all else (form.value,)
-    missing: dict[str, str] = {}
-    for place, name in enumerate(names):
-        with err.status(f"drawing {name} ({place + 1} of {len(names)})"):
-            try:
-                picture = FIGURES[name].draw(data, known)
-            except Missing as reason:
-                missing[name] = str(reason)
-                continue
-            paths = save(picture, target / name, FIGURES[name].about, formats)
-        for path in paths:
-            out.print(str(path), highlight=False)
-    if missing and len(names) == 1:
-        raise UserError(f"no figure {names[0]}: {missing[names[0]]}")
-    for name, why in missing.items():
+        say(data.warnings)
+        formats = FORMATS if form is Picture.all else (form.value,)
+        drawn = draw_figures(
+            names,
+            data,
+            known,
+            target,
+            formats=formats,
+            progress=lambda name: status.update(f"drawing {name}"),
+        )
+    for path in drawn.paths:
+        out.print(str(path), highlight=False)
+    if drawn.missing and len(names) == 1:
+        raise UserError(f"no figure {names[0]}: {drawn.missing[names[0]]}")
+    for name, why in drawn.missing.items():
         err.print(f"not drawn: {name}: {escaped(why)}", highlight=False)

@@ -20,7 +20,7 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """How a table is printed or written."""
+    """As `analysis.tables.formats.Format`, which takes a second to import."""
 
     text = "text"
     markdown = "markdown"
@@ -30,14 +30,6 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-_ENDINGS = {
-    ".txt": Format.text,
-    ".md": Format.markdown,
-    ".csv": Format.csv,
-    ".tex": Format.latex,
-    ".html": Format.html,
-    ".parquet": Format.parquet,
-}
 Folders = Annotated[
     list[Path],
     typer.Argument(
@@ -79,8 +71,8 @@ def table(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="Folders that sweeps or searches wrote. First may stand the name of a table of "
-            "the paper: nb201, cifar10 or imagenet.",
+            help="Folders that sweeps or searches wrote, optionally preceded by the name of one of "
+            "the paper's tables: nb201, cifar10 or imagenet.",
             metavar="[nb201|cifar10|imagenet] DIR...",
         ),
     ],
@@ -163,46 +155,26 @@ def stats(
 
 def _checked(form: Format | None, file: Path | None) -> Format:
     """The format to write. Raises UserError where neither says it, before anything is read."""
-    if form is None and file is not None:
-        form = _ENDINGS.get(file.suffix.lower())
-        if form is None:
-            raise UserError(
-                f"--out {file}: its ending says no format: use {', '.join(_ENDINGS)} or --format"
-            )
-    if form is Format.parquet and file is None and sys.stdout.isatty():
-        raise UserError("--format parquet is no text: name a file with --out")
+    from analysis.tables.formats import format_of
+
+    chosen = Format(format_of(file)) if form is None and file is not None else form
+    if chosen is Format.parquet and file is None and sys.stdout.isatty():
+        raise UserError("--format parquet is not text: name a file with --out")
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--out {file}: there is no folder {file.parent}")
-    return form or Format.text
+    return chosen or Format.text
 
 
 def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
-    """Print the table or write it to the file, aside first and then renamed into place."""
-    from analysis.tables import comparison as tables
+    """Print the table, or write it to the file."""
+    from analysis.tables import formats
+    from analysis.tables.render import to_rich
 
-    if form is Format.text and file is None and sys.stdout.isatty():
-        out.print(tables.to_rich(made))
-        return
-    if form is Format.parquet:
-        data = tables.to_parquet(made)
-    elif form is Format.html:
-        data = tables.to_html_page(made, title).encode()
+    if file is not None:
+        formats.write_table(made, file, formats.Format(form), title)
+        out.print(str(file), highlight=False)
+    elif form is Format.text and sys.stdout.isatty():
+        out.print(to_rich(made))
     else:
-        writers = {
-            Format.text: tables.to_text,
-            Format.markdown: tables.to_markdown,
-            Format.csv: tables.to_csv,
-            Format.latex: tables.to_latex,
-        }
-        data = writers[form](made).encode()
-    if file is None:
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(formats.rendered(made, formats.Format(form), title))
         sys.stdout.flush()
-        return
-    aside = file.with_name(f".{file.name}.part")
-    try:
-        aside.write_bytes(data)
-        aside.replace(file)
-    except OSError as err:
-        raise UserError(f"can't write {file}: {err}") from err
-    out.print(str(file), highlight=False)

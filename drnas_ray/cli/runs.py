@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,10 @@ from drnas_ray.cli.common import (
     say,
 )
 from drnas_ray.cli.stores import shown, store_of
+
+if TYPE_CHECKING:
+    from analysis.publish import Published
+    from analysis.records.collect import Export
 
 app = typer.Typer()
 
@@ -105,80 +109,54 @@ def _sweep(
     resume: bool = False,
     benchmark: Path | None = None,
 ) -> None:
+    from analysis.publish import publish, publish_tuning, unfinished
     from analysis.records.benchmark import BenchmarkTable
-    from drnas_ray.sweeps.sweep import Trainables, run_sweep
-    from trainables.pack import PackTrial
-    from trainables.point import PointTrial
-    from trainables.retrain import RetrainTrial
-    from trainables.search import SearchTrial
+    from analysis.records.collect import export
+    from drnas_ray.api import sweeps
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
-    store = store_of(folder)
-    run_sweep(
+    sweeps.run(
         planned,
         folder,
-        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
         data_root=data_root,
         address=address,
         resume=resume,
-        store=store,
+        store=store_of(folder),
     )
-    if store is not None:
-        store.pull(folder)  # what the trials left there
     if planned.search is not None:
-        from drnas_ray.cli.tuning import wrap_up
+        from drnas_ray.cli.tuning import show
 
-        _say_unfinished(wrap_up(folder))
+        exported = export(folder)
+        tuned = publish_tuning(folder)
+        runs = tuned.runs
+        say(exported.warnings)
+        show(tuned)
+        _say_where(exported)
     else:
-        _wrap_up(folder, known)
-
-
-def _wrap_up(folder: Path, known: Any) -> None:
-    """Export, draw, tabulate, and say where everything lies."""
-    from analysis.cells.draw import draw_all
-    from analysis.records.collect import export, read_runs
-    from analysis.tables.comparison import table, to_csv, to_markdown, to_rich
-
-    exported = export(folder)
-    say(exported.warnings)
-    runs = read_runs(folder)
-    result = table(runs, known)
-    (folder / "table.md").write_text(to_markdown(result))
-    (folder / "table.csv").write_text(to_csv(result))
-    pictures = draw_all(runs, folder / "cells")
-    out.print(to_rich(result))
-    out.print("Parquet   " + "  ".join(shown(path) for path in exported.paths), highlight=False)
-    tables = (folder / name for name in ("table.md", "table.csv"))
-    out.print("table     " + "  ".join(shown(path) for path in tables), highlight=False)
-    out.print(f"pictures  {shown(folder / 'cells')} ({len(pictures)} files)", highlight=False)
-    _say_unfinished(runs)
-
-
-def _say_unfinished(runs: Any) -> None:
-    """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
-    from analysis.records.trial import ENDED
-
-    failed = runs[~runs["status"].isin(ENDED)]
-    if len(failed):
-        counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
-        why = next(
-            (text for text in failed["error"] if isinstance(text, str)), "no error was noted"
-        )
-        err.print(
-            f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: "
-            f"{escaped(why)}); run again, with --resume, to try them again",
-            highlight=False,
-        )
+        published = publish(folder, known)
+        runs = published.runs
+        say(published.exported.warnings)
+        _say_published(published, folder)
+    left = unfinished(runs)
+    if left is not None:  # a script must not take the table for the whole sweep
+        err.print(escaped(left), highlight=False)
         raise typer.Exit(1)
-    waiting = runs["retrain_status"].dropna()
-    waiting = waiting[~waiting.isin(ENDED)]
-    if len(waiting):
-        err.print(
-            f"the cells of {len(waiting)} of {len(runs)} runs are not trained from scratch "
-            f"({waiting.iloc[0]}); run again, with --resume, to try them again",
-            highlight=False,
-        )
-        raise typer.Exit(1)
+
+
+def _say_published(published: Published, folder: Path) -> None:
+    """The table, and where everything lies."""
+    from analysis.tables.render import to_rich
+
+    out.print(to_rich(published.table))
+    _say_where(published.exported)
+    out.print("table     " + "  ".join(map(shown, published.tables)), highlight=False)
+    out.print(
+        f"pictures  {shown(folder / 'cells')} ({len(published.pictures)} files)", highlight=False
+    )
+
+
+def _say_where(exported: Export) -> None:
+    out.print("Parquet   " + "  ".join(map(shown, exported.paths)), highlight=False)
 
 
 @app.command()

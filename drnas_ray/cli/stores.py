@@ -11,8 +11,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from drnas_ray.core.stores import Store
+if TYPE_CHECKING:
+    from drnas_ray.core.stores import Store
 
 # Not http, ray or sqlite: those are given for other things than results.
 _URI = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(?:s3|gs|gcs|abfs|abfss|hdfs)://\S+)")
@@ -39,6 +41,8 @@ def _replaced(arg: str, below: Path) -> str:
     match = _URI.fullmatch(arg)
     if match is None:
         return arg
+    from drnas_ray.core.stores import Store
+
     store = Store.open(match["uri"])
     folder = below / f"{len(_copies)}-{Path(store.path).name}"
     folder.mkdir()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from drnas_ray.cli.common import Results, err, escaped, one_line_errors, out, say
+
+if TYPE_CHECKING:
+    from analysis.publish import PublishedTuning
 
 app = typer.Typer()
 
@@ -22,51 +24,33 @@ def tuning(
 
     Also writes best.csv, tuning-parallel and tuning-importance (png) into the folder.
     """
-    from analysis.records.collect import collect
+    from analysis.publish import publish_tuning
 
-    collected = collect(results)
-    say(collected.warnings)
-    show(results, collected, most)
-
-
-def wrap_up(folder: Path) -> Any:
-    """Export, print the best points, draw, and say where everything lies; the runs."""
-    from analysis.records.collect import collect, export
-
-    exported = export(folder)
-    say(exported.warnings)
-    collected = collect(folder)
-    show(folder, collected)
-    out.print("Parquet   " + "  ".join(str(path) for path in exported.paths), highlight=False)
-    return collected.runs
+    found = publish_tuning(results, most)
+    say(found.warnings)
+    show(found)
 
 
-def show(folder: Path, collected: Any, most: int = 10) -> None:
-    """Print the table and write the files. Raises UserError where nothing was tuned."""
-    from analysis.tuning.points import best, importance, tuning_note, tunings
-    from drnas_ray.core.errors import UserError
+def show(found: PublishedTuning) -> None:
+    """Print the best points, what mattered, and where the files lie."""
+    from analysis.tuning.points import tuning_note
 
-    found = tunings(collected.runs)
-    if not found:
-        raise UserError(f"{folder} holds no tuned point: run a sweep with a `search:` section")
-    (tuned,) = found
-    table = best(tuned, most)
-    best(tuned, len(tuned.points)).to_csv(folder / "best.csv", index=False)
-    out.print(_printable(table))
-    for sentence in tuning_note(tuned):
+    out.print(_printable(found.best))
+    for sentence in tuning_note(found.tuning):
         out.print(escaped(sentence), highlight=False)
-    try:
-        mattered = importance(tuned)
+    mattered = found.importance
+    if mattered is None:
+        err.print(f"no importance: {escaped(found.no_importance)}", highlight=False)
+    else:
         shares = ", ".join(f"{key} {share:.2f}" for key, share in mattered.share.items())
         out.print(
             f"importance (1: as much as the objective varies): {shares}; held-out R² of the "
             f"forest {mattered.r2:.2f} over {mattered.points} points",
             highlight=False,
         )
-    except UserError as error:
-        err.print(f"no importance: {escaped(str(error))}", highlight=False)
-    pictures = _pictures(folder, collected)
-    files = [folder / "best.csv", *pictures]
+    for name, why in found.drawn.missing.items():
+        err.print(f"not drawn: {name}: {escaped(why)}", highlight=False)
+    files = [found.best_file, *found.drawn.paths]
     out.print("files     " + "  ".join(str(path) for path in files), highlight=False)
 
 
@@ -81,22 +65,6 @@ def _printable(frame: Any) -> Any:
     for row in frame.itertuples(index=False):
         table.add_row(*(escaped(figure_text(value)) for value in row))
     return table
-
-
-def _pictures(folder: Path, collected: Any) -> list[Path]:
-    from analysis.figures import FIGURES, Missing
-
-    paths = []
-    for name in ("tuning-parallel", "tuning-importance"):
-        try:
-            figure = FIGURES[name].draw(collected, None)
-        except Missing as reason:
-            err.print(f"not drawn: {name}: {escaped(str(reason))}", highlight=False)
-            continue
-        aside, path = folder / f".{name}.part", folder / f"{name}.png"
-        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
-        paths.append(aside.replace(path))
-    return paths
 
 
 def list_plan(tuning: Any) -> None:

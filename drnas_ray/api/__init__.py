@@ -1,0 +1,9 @@
+"""What the commands do, as functions: where searches, sweeps and analysis are put together.
+
+    sweeps      plan a sweep, run it, and publish what came of it
+    exports     a derived cell as a file: genotype, torch.export program, ONNX model
+    estimates   what a sweep will take on a cluster
+
+Only this package and the command line may import both `drnas_ray` and `analysis` or `trainables`.
+Importing it is cheap: each function imports what it needs.
+"""

@@ -1,0 +1,44 @@
+"""A sweep from its plan to the folder that holds what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drnas_ray.core.stores import Store
+    from drnas_ray.sweeps.spec.sweep import SweepConfig
+
+
+def run(
+    sweep: SweepConfig,
+    out: Path,
+    *,
+    data_root: Path | None = None,
+    address: str | None = None,
+    resume: bool = False,
+    store: Store | None = None,
+) -> None:
+    """Run the sweep through Ray Tune into `out`, or continue it there.
+
+    data_root: where data sets lie or are downloaded to. address: a running Ray cluster, `auto` or
+    HOST:PORT; None starts one on this machine. store: what `out` is the local copy of. Raises
+    UserError for anything wrong in the sweep, the folder or the data, before any trial.
+    """
+    from drnas_ray.sweeps.sweep import Trainables, run_sweep
+    from trainables.pack import PackTrial
+    from trainables.point import PointTrial
+    from trainables.retrain import RetrainTrial
+    from trainables.search import SearchTrial
+
+    run_sweep(
+        sweep,
+        out,
+        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
+        data_root=data_root,
+        address=address,
+        resume=resume,
+        store=store,
+    )
+    if store is not None:
+        store.pull(out)  # what the trials left there
