@@ -13,8 +13,9 @@ import pandas as pd
 from analysis.derive.strengths import Learnt, NothingLearnt, Retrained, learnt
 from analysis.records.packs import read_packs
 from analysis.records.schema import read_frame
-from analysis.records.trial import SEARCH_COLUMNS, Record, read_record
+from analysis.records.trial import Record, read_record
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.layout import SEARCH_COLUMNS
 from drnas_ray.results.manifest import RetrainJob, load_retrain, load_sweep, trial_folders
 
 _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"

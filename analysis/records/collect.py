@@ -23,8 +23,9 @@ from analysis.records.packs import read_packs
 from analysis.records.points import CUT_SHORT, Point, load_points, point_folders
 from analysis.records.rows import retrain_columns, retrain_row, run_row
 from analysis.records.schema import SCHEMAS, Row, as_frame, as_table, read_frame
-from analysis.records.trial import RETRAIN_COLUMNS, SEARCH_COLUMNS, Record, read_record
+from analysis.records.trial import Record, read_record
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.layout import RETRAIN_COLUMNS, SEARCH_COLUMNS
 from drnas_ray.results.manifest import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
 
 _CHUNK_ROWS = 8192
@@ -33,7 +34,7 @@ _CHUNK_ROWS = 8192
 
 @dataclass(frozen=True)
 class Collected:
-    """A results folder in memory, with the columns of `analysis.records.schema`."""
+    """A results folder in memory, with the columns of `drnas_ray.results.layout`."""
 
     runs: pd.DataFrame
     epochs: pd.DataFrame

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.records.schema import SCHEMA_VERSION
 from drnas_ray import __version__
+from drnas_ray.results.layout import SCHEMA_VERSION
 
 DIGEST_KEY = b"drnas_ray.source_digest"
 WARNINGS_KEY = b"drnas_ray.warnings"

@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records.schema import Row
-from analysis.records.trial import (
-    ENDED,
-    SEARCH_COLUMNS,
-    Record,
-    failure,
-    passed_over,
-    reports,
-    typed,
-)
+from analysis.records.trial import ENDED, Record, failure, passed_over, reports, typed
+from drnas_ray.results.layout import SEARCH_COLUMNS
 
 
 def read_packs(results: Path) -> tuple[dict[str, Record], list[str]]:

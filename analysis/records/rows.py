@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from analysis.records.schema import Row
 from analysis.records.trial import ENDED, Record
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.manifest import RetrainJob, RunEntry, SweepFile
+from drnas_ray.results.metrics import METRICS, How, Metric, Summary
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
 
@@ -54,11 +55,32 @@ def _trial_columns(results: Path, record: Record) -> Row:
     }
 
 
+def summed_up(record: Record, summaries: Iterable[tuple[Metric, Summary | None]]) -> Row:
+    """One figure for all epochs, of each metric with a summary."""
+    return {
+        how.name or metric.name: _summary(record, metric.name, how.how)
+        for metric, how in summaries
+        if how is not None
+    }
+
+
+def _summary(record: Record, name: str, how: How) -> Any:
+    match how:
+        case "last":
+            return record.last.get(name)
+        case "answer":
+            return record.answer.get(name)
+        case "done":
+            return record.last.get(name) if record.status == "done" else None
+        case "max":
+            return max((row[name] for row in record.rows if row[name] is not None), default=None)
+        case "sum":
+            return record.total(name)
+
+
 def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
     """The row of a job; its accuracies and losses are None until it is done."""
     recipe = job.recipe
-    figures = ("train_loss", "train_acc_pct", "test_loss", "test_acc_pct")
-    done = record.status == "done"
     return {
         "retrain_id": job.retrain_id,
         "genotype": recipe.genotype,
@@ -68,17 +90,9 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
         "config": _json_text(job.config),
         "run_ids": list(job.run_ids),
         "epochs_total": recipe.epochs,
-        "params_m": record.last.get("params_m"),
-        "retrain_s": record.total("wall_s"),
-        **{name: record.last[name] if done else None for name in figures},
+        **summed_up(record, ((metric, metric.in_retrains) for metric in METRICS)),
         **_trial_columns(results, record),
     }
-
-
-_LAST = ("genotype", "queries", "simulated_s", "skip_count")
-"""Figures of a run that are those of its last epoch."""
-_ANSWER = ("val_acc_pct", "val_mean_acc_pct", "entropy_nats")
-"""And those that are of the epoch whose cell is the answer: the last, unless it stopped early."""
 
 
 def run_row(
@@ -89,7 +103,6 @@ def run_row(
     point: the one that the run belongs to, in a tuning.
     """
     last = record.last
-    peaks = [row["gpu_peak_mib"] for row in record.rows if row["gpu_peak_mib"] is not None]
     versions = ("drnas_ray", "python", "torch", "ray")
     return {
         "run_id": entry.run_id,
@@ -106,10 +119,8 @@ def run_row(
         # A failure before the first checkpoint leaves no trace in the records.
         "restarts": max(last.get("restarts") or 0, record.restarts),
         "epochs_total": entry.epochs,
-        **{name: last.get(name) for name in _LAST},
-        **{name: record.answer.get(name) for name in _ANSWER},
-        "search_s": record.total("wall_s"),
-        "gpu_peak_mib": max(peaks, default=None),
+        "distribution": getattr(entry, "distribution", None),
+        **summed_up(record, ((metric, metric.in_runs) for metric in METRICS)),
         **{f"{name}_version": sweep.versions.get(name) for name in versions},
         "git_commit": sweep.git_commit,
         **_trial_columns(results, record),

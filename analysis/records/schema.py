@@ -1,7 +1,8 @@
-"""The Parquet files of an export: column names, types and units, and the version they carry.
+"""The Parquet files of an export: Arrow schemas, and reading a file of any version.
 
-Units are in the names: `_pct` percent, `_s` seconds, `_unix_s` seconds since 1970, `_mib` MiB,
-`_nats` nats, `_m` millions. A column is null where the run did not report the figure.
+The columns come from `drnas_ray.results.layout`. Units are in the names: `_pct` percent, `_s`
+seconds, `_unix_s` seconds since 1970, `_mib` MiB, `_nats` nats, `_m` millions. A column is null
+where the run did not report the figure.
 """
 
 from __future__ import annotations
@@ -15,165 +16,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.results import kinds
+from drnas_ray.results.layout import FILES, SCHEMA_VERSION, Files, schema_version
 
-SCHEMA_VERSION = 2
 VERSION_KEY = b"drnas_ray.schema_version"
 
-_TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
-STRENGTHS = pa.list_(pa.list_(pa.list_(_REAL)))
-"""(cell types, edges, ops), as nested lists."""
+_TEXT, _REAL = pa.string(), pa.float64()
+_INT = pa.int64()
 SEQUENCE = pa.list_(_REAL)
 GRID = pa.list_(SEQUENCE)
+STRENGTHS = pa.list_(GRID)
+"""(cell types, edges, ops), as nested lists."""
+ARROW: Mapping[kinds.Kind, pa.DataType] = {
+    kinds.TEXT: _TEXT,
+    kinds.INTEGER: _INT,
+    kinds.REAL: _REAL,
+    kinds.TEXTS: pa.list_(_TEXT),
+    kinds.LIST: SEQUENCE,
+    kinds.GRID: GRID,
+    kinds.STRENGTHS: STRENGTHS,
+}
 
 Row = dict[str, Any]
 """One row on its way into a file: column name to value; a missing column is null."""
 
 
-def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
-    return pa.schema(list(columns.items()), metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()})
+def schemas(files: Files) -> dict[str, pa.Schema]:
+    """The Arrow schemas of these files, which carry the schema version."""
+    version = {VERSION_KEY: str(schema_version(files)).encode()}
+    return {
+        name: pa.schema([(column.name, ARROW[column.kind]) for column in columns], version)
+        for name, columns in files.items()
+    }
 
 
-RUNS = _schema(
-    {
-        "run_id": _TEXT,
-        "label": _TEXT,
-        "method": _TEXT,
-        "space": _TEXT,
-        "dataset": _TEXT,
-        "protocol": _TEXT,
-        "seed": _INT,
-        "variant": _TEXT,  # JSON, keys sorted
-        "config": _TEXT,  # JSON, keys sorted
-        # Of a tuning: the point's number, its objective by now (the mean over its seeds), and the
-        # `search` section of the sweep file as JSON.
-        "point": _INT,
-        "objective": _REAL,
-        "tuning": _TEXT,
-        "parent_run_id": _TEXT,  # the run whose state this one went on from, after that epoch
-        "from_epoch": _INT,
-        "status": _TEXT,  # done, diverged, stopped (by a tuning), error, running, pending
-        "restarts": _INT,  # after a failure, or by a resume
-        "epochs_done": _INT,
-        "epochs_total": _INT,
-        "genotype": _TEXT,
-        "canonical": _TEXT,
-        "arch_index": _INT,
-        "skip_count": _INT,
-        "val_acc_pct": _REAL,
-        "val_mean_acc_pct": _REAL,
-        "queries": _INT,  # of a multi-trial method, with the seconds they would have taken
-        "simulated_s": _REAL,
-        "entropy_nats": _REAL,
-        "search_s": _REAL,
-        "gpu_peak_mib": _REAL,
-        "device": _TEXT,
-        "threads": _INT,
-        "host": _TEXT,
-        "retrain_id": _TEXT,
-        "retrain_status": _TEXT,
-        "retrain_epochs": _INT,  # of the recipe, not those done so far
-        "retrain_train_acc_pct": _REAL,
-        "retrain_test_acc_pct": _REAL,
-        "retrain_params_m": _REAL,
-        "retrain_s": _REAL,
-        "drnas_ray_version": _TEXT,
-        "python_version": _TEXT,
-        "torch_version": _TEXT,
-        "ray_version": _TEXT,
-        "git_commit": _TEXT,
-        "error": _TEXT,
-        "trial_dir": _TEXT,
-        "finished_unix_s": _REAL,
-    }
-)
-EPOCHS = _schema(
-    {
-        "run_id": _TEXT,
-        "epoch": _INT,
-        "status": _TEXT,
-        "train_loss": _REAL,
-        "train_acc_pct": _REAL,
-        "val_loss": _REAL,
-        "val_acc_pct": _REAL,
-        "val_mean_loss": _REAL,
-        "val_mean_acc_pct": _REAL,
-        "genotype": _TEXT,
-        "strengths": STRENGTHS,
-        "entropy_nats": _REAL,
-        "skip_count": _INT,
-        "lr": _REAL,
-        "stage": _INT,  # from 0
-        "temperature": _REAL,
-        # Diagnostics (drnas_ray.search.diagnostics): null where the epoch had none.
-        "hessian_max_eigenvalue": _REAL,
-        "hessian_trace": _REAL,
-        "proposition1_sampled": _REAL,  # left side: mean validation loss over draws,
-        "proposition1_sampled_se": _REAL,  # its standard error,
-        "proposition1_laplace": _REAL,  # right side: loss at mu + tr(Sigma H) / 2,
-        "proposition1_at_mean": _REAL,  # and its first term alone
-        "landscape_offsets": SEQUENCE,  # along each of two directions; the grids are square
-        "landscape_loss": GRID,
-        "landscape_acc_pct": GRID,
-        "answer_epoch": _INT,  # of an early stop: the epoch whose cell is the answer
-        "queries": _INT,
-        "simulated_s": _REAL,
-        "wall_s": _REAL,
-        "data_s": _REAL,
-        "arch_step_s": _REAL,
-        "weight_step_s": _REAL,
-        "val_s": _REAL,
-        "diagnostics_s": _REAL,  # not part of wall_s
-        "gpu_peak_mib": _REAL,
-        "gpu_total_mib": _REAL,  # what the GPU has
-        "device": _TEXT,
-        "threads": _INT,
-        "host": _TEXT,
-        "restarts": _INT,  # before this epoch
-        "reported_unix_s": _REAL,
-    }
-)
-RETRAINS = _schema(
-    {
-        "retrain_id": _TEXT,
-        "genotype": _TEXT,
-        "space": _TEXT,
-        "dataset": _TEXT,
-        "seed": _INT,
-        "config": _TEXT,
-        "run_ids": pa.list_(_TEXT),
-        "status": _TEXT,
-        "epochs_done": _INT,
-        "epochs_total": _INT,
-        "train_loss": _REAL,  # the figures are null until the training is done
-        "train_acc_pct": _REAL,
-        "test_loss": _REAL,
-        "test_acc_pct": _REAL,
-        "params_m": _REAL,
-        "retrain_s": _REAL,
-        "device": _TEXT,
-        "threads": _INT,
-        "host": _TEXT,
-        "error": _TEXT,
-        "trial_dir": _TEXT,
-        "finished_unix_s": _REAL,
-    }
-)
-SCHEMAS: Mapping[str, pa.Schema] = {"runs": RUNS, "epochs": EPOCHS, "retrains": RETRAINS}
+SCHEMAS: Mapping[str, pa.Schema] = schemas(FILES)
 """File name without .parquet, to what it holds."""
-ADDED: Mapping[str, Mapping[int, Sequence[str]]] = {
-    "epochs": {
-        2: [
-            name
-            for name in EPOCHS.names
-            if name.startswith(("hessian_", "proposition1_", "landscape_"))
-            or name in ("answer_epoch", "diagnostics_s", "restarts")
-        ]
-    },
-    "runs": {
-        2: ["restarts", "point", "objective", "tuning", "parent_run_id", "from_epoch"],
-    },
-}
-"""File and schema version, to the columns that came with it: null where a file is older."""
 
 
 def as_table(kind: str, rows: Sequence[Row]) -> pa.Table:
@@ -221,12 +99,7 @@ def _check(kind: str, path: Path, found: pa.Schema) -> set[str]:
             f"{path} has schema version {version}, this drnas-ray reads 1 to {SCHEMA_VERSION}: "
             "export it again, or use a newer drnas-ray"
         )
-    later = {
-        name
-        for since, names in ADDED.get(kind, {}).items()
-        if since > int(version)
-        for name in names
-    }
+    later = {column.name for column in FILES[kind] if column.since > int(version)}
     for field in SCHEMAS[kind]:
         if field.name not in found.names:
             if field.name in later:

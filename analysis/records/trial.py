@@ -8,25 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
+from analysis.records.schema import Row
+from drnas_ray.results.kinds import Kind
+from drnas_ray.results.layout import ALIASES
 
-from analysis.records.schema import EPOCHS, GRID, SEQUENCE, STRENGTHS, Row
-
-ALIASES = {"host": "hostname", "reported_unix_s": "timestamp"}
-"""Our column, to the key that Tune writes for it; a record's own key of that name goes first."""
-SEARCH_COLUMNS: Mapping[str, pa.DataType] = {
-    field.name: field.type for field in EPOCHS if field.name != "run_id"
-}
-RETRAIN_COLUMNS: Mapping[str, pa.DataType] = {
-    **{name: SEARCH_COLUMNS[name] for name in ("epoch", "status", "train_loss", "train_acc_pct")},
-    **{name: pa.float64() for name in ("test_loss", "test_acc_pct", "lr", "wall_s", "params_m")},
-    **{name: SEARCH_COLUMNS[name] for name in ("device", "threads", "host", "reported_unix_s")},
-}
 ENDED = ("done", "diverged", "stopped")
 """The statuses after which a run has nothing left to do."""
 _FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
@@ -70,47 +60,6 @@ class Record:
         return sum(values) if values else None
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _real(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if _real(value) != int(value):
-        raise ValueError
-    return int(value)
-
-
-def _strengths(value: Any) -> list[list[list[float | None]]]:
-    # Tune may write null for nan; the shape is kept either way.
-    return [[_sequence(ops) for ops in edges] for edges in value]
-
-
-def _sequence(value: Any) -> list[float | None]:
-    return [None if x is None else _real(x) for x in value]
-
-
-def _grid(value: Any) -> list[list[float | None]]:
-    return [_sequence(row) for row in value]
-
-
-_READ: Mapping[pa.DataType, Callable[[Any], Any]] = {
-    pa.string(): _text,
-    pa.float64(): _real,
-    pa.int64(): _whole,
-    STRENGTHS: _strengths,
-    SEQUENCE: _sequence,
-    GRID: _grid,
-}
-
-
 def reports(line: str) -> Iterator[dict[str, Any]]:
     """The reports in a line: one, or one of each run of a tuning's point or of a pack."""
     for value in _objects(line):
@@ -141,7 +90,7 @@ def _value(data: Mapping[str, Any], column: str) -> Any:
     return data[column] if column in data else data.get(ALIASES.get(column, column))
 
 
-def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> Row | None:
+def _row(line: str, key: str, ident: str, columns: Mapping[str, Kind]) -> Row | None:
     """The columns of a line, each of its type or None; None if the line is no report of ours."""
     for data in reports(line):
         if data.get(key) == ident:
@@ -149,12 +98,12 @@ def _row(line: str, key: str, ident: str, columns: Mapping[str, pa.DataType]) ->
     return None
 
 
-def typed(data: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> Row | None:
+def typed(data: Mapping[str, Any], columns: Mapping[str, Kind]) -> Row | None:
     """The columns of a report, each of its type or None; None if it is none of ours."""
     try:
         row = {
-            name: None if (value := _value(data, name)) is None else read(value)
-            for name, read in ((name, _READ[kind]) for name, kind in columns.items())
+            name: None if (value := _value(data, name)) is None else kind.read(value)
+            for name, kind in columns.items()
         }
     except (TypeError, ValueError, OverflowError):
         return None
@@ -178,7 +127,7 @@ class _Attempt:
         return (self.rows[-1]["reported_unix_s"] or 0.0) if self.rows else 0.0
 
 
-def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataType]) -> _Attempt:
+def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, Kind]) -> _Attempt:
     """Tune's lines, and before them what only checkpoints hold.
 
     Tune brings its lines into the folder now and then; a checkpoint has the records of all epochs
@@ -193,9 +142,7 @@ def _attempt(folder: Path, key: str, ident: str, columns: Mapping[str, pa.DataTy
     return _Attempt(folder, rows, damaged, failure(folder))
 
 
-def _lines(
-    path: Path, key: str, ident: str, columns: Mapping[str, pa.DataType]
-) -> tuple[list[Row], int]:
+def _lines(path: Path, key: str, ident: str, columns: Mapping[str, Kind]) -> tuple[list[Row], int]:
     """The reports of a file of JSON lines, none if there is no file, and how many are damaged."""
     rows: list[Row] = []
     damaged = 0
@@ -234,7 +181,7 @@ def failure(folder: Path) -> Failure | None:
 
 
 def read_record(
-    folders: Sequence[Path], key: str, ident: str, columns: Mapping[str, pa.DataType]
+    folders: Sequence[Path], key: str, ident: str, columns: Mapping[str, Kind]
 ) -> Record:
     """The trial folders of one id (`key` is run_id or retrain_id), merged into one record."""
     if not folders:

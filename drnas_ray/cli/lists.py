@@ -1,4 +1,4 @@
-"""Commands that list what there is: methods, presets."""
+"""Commands that list what there is: methods, presets, metrics."""
 
 from __future__ import annotations
 
@@ -48,3 +48,20 @@ def presets() -> None:
     for name, text in known().items():
         about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
         out.print(f"[bold]{name}[/bold]  {escaped(about)}", highlight=False)
+
+
+@app.command()
+@one_line_errors
+def metrics(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the page docs/metrics.md.")
+    ] = False,
+) -> None:
+    """List the columns of an export, and the metrics that a tuning can optimise."""
+    from drnas_ray.results import metrics_page
+
+    if markdown:
+        typer.echo(metrics_page.markdown(), nl=False)
+        return
+    for name, rest in metrics_page.text():
+        out.print(f"[bold]{name}[/bold]{escaped(rest)}", highlight=False)

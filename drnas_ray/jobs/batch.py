@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from drnas_ray.config import Settings
 from drnas_ray.jobs import checkpoint
+from drnas_ray.jobs.records import completed
 
 STEP_S = 1.0
 """A step goes on to the next run until so much time is gone."""
@@ -53,8 +54,8 @@ class PackedJob:
         for ident in list(self.runs)[before:]:
             record = self.make(self.runs[ident]).step()
             assert record["status"] != "running"  # else a kill would lose more than one step
-            known = {"run_id": ident, "restarts": self.restarts, "reported_unix_s": time.time()}
-            self.records.append({**record, **self.facts, **known})
+            facts = {**self.facts, "run_id": ident}
+            self.records.append(completed(record, self.runs[ident], facts, self.restarts))
             if time.perf_counter() - begun >= STEP_S:
                 break
         took = time.perf_counter() - begun

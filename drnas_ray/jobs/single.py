@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.batch import PackedJob
+from drnas_ray.jobs.records import completed
 from drnas_ray.search.device import device_name, use_threads
 from drnas_ray.search.loop import Search
 from drnas_ray.search.ondemand import TrainOnDemand
@@ -93,11 +93,13 @@ class RecordedJob:
         return bool(self.records) and self.records[-1]["status"] != "running"
 
     def step(self) -> dict[str, Any]:
-        """One epoch; its record. A job that ended says its last record again."""
+        """One epoch; its record. A job that ended says its last record again.
+
+        Raises UserError for a figure that nobody registered.
+        """
         if not self.ended:
-            # Tune's own time stamp is of the report, which a resumed trial may repeat.
-            known = {**self.facts, "restarts": self.restarts, "reported_unix_s": time.time()}
-            self.records.append({**self.job.step(), **known})
+            record = completed(self.job.step(), self.config, self.facts, self.restarts)
+            self.records.append(record)
         return self.records[-1]
 
     def state_dict(self) -> dict[str, Any]:

@@ -174,7 +174,10 @@ class Method(ABC):
         """
 
     def notes(self, run: RunView) -> dict[str, float]:
-        """More figures for the record of the epoch that ended, such as a temperature."""
+        """More figures for the record of the epoch that ended, such as a temperature.
+
+        Each needs an entry in `drnas_ray.results.metrics`; the first epoch fails without.
+        """
         return {}
 
     @abstractmethod

@@ -278,7 +278,7 @@ def test_an_export_elsewhere_is_the_same_bytes(reference: Path, tmp_path: Path) 
         name = f"{kind}.parquet"
         assert (tmp_path / "a" / name).read_bytes() == (reference / name).read_bytes()
         metadata = pq.read_schema(tmp_path / "a" / name).metadata
-        assert metadata[b"drnas_ray.schema_version"] == b"2"
+        assert metadata[b"drnas_ray.schema_version"] == b"3"
 
 
 def test_the_reference_is_the_sweep_it_says(reference: Path) -> None:

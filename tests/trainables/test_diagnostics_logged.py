@@ -10,8 +10,9 @@ from pathlib import Path
 from ray.tune.logger import JsonLoggerCallback, TBXLoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
-from analysis.records.trial import SEARCH_COLUMNS, read_record
+from analysis.records.trial import read_record
 from drnas_ray.parsing import run_config
+from drnas_ray.results.layout import SEARCH_COLUMNS
 from trainables.search import SearchTrial
 
 SETTINGS = {

@@ -6,19 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drnas_ray.config import QueryConfig, SearchConfig
+from drnas_ray.config import QueryConfig, RunSettings, SearchConfig
 from drnas_ray.core.errors import UserError, did_you_mean
+from drnas_ray.results.metrics import RunKind, held_out, tunable
 from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
 from drnas_ray.sweeps.spec.dimensions import Dimension, dimensions
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 from drnas_ray.sweeps.spec.tuning import TuningSpec
 
-SUPERNET_METRICS = (
-    "train_loss", "train_acc_pct", "val_loss", "val_acc_pct", "val_mean_loss", "val_mean_acc_pct",
-    "entropy_nats", "skip_count", "wall_s",
-)  # fmt: skip
-QUERY_METRICS = ("val_acc_pct", "queries", "skip_count", "wall_s")
-"""What each epoch of a run reports, and so can be tuned for."""
 MAY_CHANGE = (
     "arch.lr", "arch.betas", "arch.weight_decay", "weights.lr", "weights.lr_min",
     "weights.momentum", "weights.weight_decay", "weights.clip", "method.penalty_scale",
@@ -143,21 +138,24 @@ def _tried(sweep: SweepConfig, spec: TuningSpec, dims: tuple[Dimension, ...]) ->
     return [run for point in tried for run in runs_at(sweep, point)]
 
 
+def run_kind(config: RunSettings) -> RunKind:
+    """What epochs of such runs can report."""
+    if isinstance(config, SearchConfig):
+        return RunKind.supernet
+    return RunKind.multi_trial if isinstance(config, QueryConfig) else RunKind.no_feedback
+
+
 def _check_metric(metric: str, run: PlannedRun) -> None:
-    if "test" in metric or metric.startswith(("retrain", "bench")):
+    if held_out(metric):
         raise UserError(
             f"search.metric={metric}: test, retraining and benchmark figures are never used to "
             "choose settings; take a figure of the search itself, such as val_mean_acc_pct"
         )
-    known: tuple[str, ...] = ("skip_count",)
-    if isinstance(run.config, SearchConfig):
-        known = SUPERNET_METRICS
-    elif isinstance(run.config, QueryConfig):
-        known = QUERY_METRICS
+    known = tunable(run_kind(run.config))
     if metric not in known:
         raise UserError(
-            f"search.metric={metric} is nothing that runs of method {run.config.method.name} "
-            f"report: {did_you_mean(metric, known)}known: {', '.join(known)}"
+            f"search.metric={metric} can't be optimised by runs of method "
+            f"{run.config.method.name}: {did_you_mean(metric, known)}known: {', '.join(known)}"
         )
 
 

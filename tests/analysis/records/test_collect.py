@@ -218,7 +218,7 @@ def test_parquet_types_and_version(mixed, tmp_path):
     for path in done.paths:
         read = pq.read_schema(path)
         assert read.equals(schema.SCHEMAS[path.stem])
-        assert read.metadata[b"drnas_ray.schema_version"] == b"2"
+        assert read.metadata[b"drnas_ray.schema_version"] == b"3"
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(
         path.name for path in done.paths
     )
@@ -264,7 +264,7 @@ def test_read_runs_refuses(mixed, tmp_path):
     path = export(root).runs
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({schema.VERSION_KEY: b"99"}), path)
-    with pytest.raises(UserError, match="schema version 99, this drnas-ray reads 1 to 2"):
+    with pytest.raises(UserError, match="schema version 99, this drnas-ray reads 1 to 3"):
         read_runs(path)
     pq.write_table(table.drop_columns(["device"]), path)
     with pytest.raises(UserError, match="lacks the column 'device'"):

@@ -189,7 +189,8 @@ def rewritten(path, version, change):
 def test_a_version_1_export_is_read_with_nulls(mixed, tmp_path):
     root = mixed.write()
     done = export(root, tmp_path / "old")
-    later = [n for n in schema.EPOCHS.names if n.startswith(("hessian", "propos", "landscape"))]
+    names = schema.SCHEMAS["epochs"].names
+    later = [n for n in names if n.startswith(("hessian", "propos", "landscape"))]
     assert len(later) == 9
     rewritten(done.epochs, b"1", lambda t: t.drop_columns(later))
     for path in (done.runs, done.retrains):
@@ -205,9 +206,9 @@ def test_a_version_1_export_is_read_with_nulls(mixed, tmp_path):
 
 def test_other_versions_and_types_are_refused(mixed, tmp_path):
     done = export(mixed.write(), tmp_path / "out")
-    for version in (b"0", b"3", b"x"):
+    for version in (b"0", b"4", b"x"):
         rewritten(done.runs, version, lambda t: t)
-        with pytest.raises(UserError, match="reads 1 to 2"):
+        with pytest.raises(UserError, match="reads 1 to 3"):
             load([tmp_path / "out"])
     rewritten(done.runs, b"1", lambda t: t.drop_columns(["seed"]))
     with pytest.raises(UserError, match="lacks the column 'seed'"):
