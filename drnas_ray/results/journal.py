@@ -25,7 +25,7 @@ from typing import Any
 
 from drnas_ray.core.errors import UserError
 
-LEDGER = "points.jsonl"
+JOURNAL = "points.jsonl"
 ENDED = ("done", "stopped", "diverged", "invalid")
 """What is not tried again; a point that ended in `error` is."""
 
@@ -61,7 +61,7 @@ class Point:
         return self.status in ENDED or self.same_as is not None
 
 
-class Ledger:
+class Journal:
     """The points of a tuning by number, from 0, kept in a file."""
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """A sweep's results folder: what was planned is written down before anything runs.
 
 sweep.json              the sweep, its runs, versions, commit
-points.jsonl            of a tuning: its points and their runs, known only as it goes (ledger.py)
+points.jsonl            of a tuning: its points and their runs (results/journal.py)
 search/, retrain/       Ray Tune's own folders: params.json, result.json, checkpoints a trial
 packed/                 the same for short runs, a hundred a trial
 retrain.json            which cells are trained from scratch, and for which runs

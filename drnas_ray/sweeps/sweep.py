@@ -84,7 +84,7 @@ def run_sweep(
     if sweep.search is not None:
         if store is not None:
             raise UserError(
-                f"search: with --out {store.uri}: the ledger of a tuning is a local file: name a "
+                f"search: with --out {store.uri}: the journal of a tuning is a local file: name a "
                 "folder, shared by all nodes, and copy it afterwards"
             )
         tuning = plan_tuning(sweep)

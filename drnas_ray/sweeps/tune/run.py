@@ -1,4 +1,4 @@
-"""Running a tuning: one Tune experiment for each driver, all from one ledger."""
+"""Running a tuning: one Tune experiment for each driver, all from one journal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ray import tune
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import LEDGER, Ledger
+from drnas_ray.results.journal import JOURNAL, Journal
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.ray_tune.track import trackers
 from drnas_ray.sweeps.ray_tune.tuner import (
@@ -39,21 +39,21 @@ def run_tuning(
     """Run it into `out`, or go on with what is there. Raises UserError before any trial.
 
     A driver that goes on makes an experiment of its own, `search-1` and so on, of the points that
-    the ledger has unfinished and of those to come: nothing hangs on how much of Tune's own state
+    the journal has unfinished and of those to come: nothing hangs on how much of Tune's own state
     had reached the disk.
     """
     with cluster(address):
         resources = trial_resources(how.resources)
         check_places(places(resources), tuning.spec.seeds_at_once, how.resources)
         make_folder(out, tuning.sweep, [])
-        ledger = Ledger(out / LEDGER)
+        journal = Journal(out / JOURNAL)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
         if how.resources.scale and how.max_concurrent:
             at_once = how.max_concurrent  # the nodes for it come as they are asked for
         kind = PopulationSearcher if tuning.spec.scheduler == "pbt" else PointSearcher
         searcher = kind(
             tuning,
-            ledger,
+            journal,
             min(at_once, how.max_concurrent or at_once),
             partial(earlier_folders, out.resolve()),
         )
@@ -116,7 +116,7 @@ def _tuner(
         },
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=scheduler(tuning, searcher.ledger),
+            scheduler=scheduler(tuning, searcher.journal),
             num_samples=searcher.left,
             reuse_actors=True,
             trial_name_creator=folder_of,
