@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records.points import Point
-from analysis.records.schema import Row
-from analysis.records.trial import ENDED, Record
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.journal import Point
 from drnas_ray.results.manifest import RetrainJob, RunEntry, SweepFile
+from drnas_ray.results.records import Record, Row
+from drnas_ray.results.status import ENDED, Status
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
 
@@ -58,7 +58,7 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
     """The row of a job; its accuracies and losses are None until it is done."""
     recipe = job.recipe
     figures = ("train_loss", "train_acc_pct", "test_loss", "test_acc_pct")
-    done = record.status == "done"
+    done = record.status is Status.done
     return {
         "retrain_id": job.retrain_id,
         "genotype": recipe.genotype,

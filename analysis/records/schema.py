@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.records import Row
 
 SCHEMA_VERSION = 2
 VERSION_KEY = b"drnas_ray.schema_version"
@@ -24,9 +24,6 @@ STRENGTHS = pa.list_(pa.list_(pa.list_(_REAL)))
 """(cell types, edges, ops), as nested lists."""
 SEQUENCE = pa.list_(_REAL)
 GRID = pa.list_(SEQUENCE)
-
-Row = dict[str, Any]
-"""One row on its way into a file: column name to value; a missing column is null."""
 
 
 def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:

@@ -12,6 +12,7 @@ import typer
 from drnas_ray.cli.common import Benchmark, Results, one_line_errors, out, say
 from drnas_ray.cli.stores import shown
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import write_atomically
 
 if TYPE_CHECKING:
     from analysis.tables.render import Table
@@ -177,7 +178,7 @@ def _checked(form: Format | None, file: Path | None) -> Format:
 
 
 def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
-    """Print the table or write it to the file, aside first and then renamed into place."""
+    """Print the table, or write it to the file. Raises UserError where it can't be written."""
     from analysis.tables import comparison as tables
 
     if form is Format.text and file is None and sys.stdout.isatty():
@@ -199,10 +200,8 @@ def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    aside = file.with_name(f".{file.name}.part")
     try:
-        aside.write_bytes(data)
-        aside.replace(file)
+        write_atomically(file, data)
     except OSError as err:
         raise UserError(f"can't write {file}: {err}") from err
     out.print(str(file), highlight=False)

@@ -34,10 +34,11 @@ def demo(
     Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
     cells and prints the table. Called again, it goes on where it stopped.
     """
+    from drnas_ray.results.layout import SWEEP_FILE
     from drnas_ray.sweeps.spec.sweep import load_sweep
 
     sweep = load_sweep("demo", seeds=seeds)
-    _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
+    _sweep(sweep, out_dir, resume=(out_dir / SWEEP_FILE).exists())
 
 
 @app.command()
@@ -106,6 +107,7 @@ def _sweep(
     benchmark: Path | None = None,
 ) -> None:
     from analysis.records.benchmark import BenchmarkTable
+    from drnas_ray.results.layout import is_read
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
     from trainables.pack import PackTrial
     from trainables.point import PointTrial
@@ -124,7 +126,7 @@ def _sweep(
         store=store,
     )
     if store is not None:
-        store.pull(folder)  # what the trials left there
+        store.pull(folder, is_read)  # what the trials left there
     if planned.search is not None:
         from drnas_ray.cli.tuning import wrap_up
 
@@ -138,13 +140,14 @@ def _wrap_up(folder: Path, known: Any) -> None:
     from analysis.cells.draw import draw_all
     from analysis.records.collect import export, read_runs
     from analysis.tables.comparison import table, to_csv, to_markdown, to_rich
+    from drnas_ray.core.files import write_atomically
 
     exported = export(folder)
     say(exported.warnings)
     runs = read_runs(folder)
     result = table(runs, known)
-    (folder / "table.md").write_text(to_markdown(result))
-    (folder / "table.csv").write_text(to_csv(result))
+    write_atomically(folder / "table.md", to_markdown(result))
+    write_atomically(folder / "table.csv", to_csv(result))
     pictures = draw_all(runs, folder / "cells")
     out.print(to_rich(result))
     out.print("Parquet   " + "  ".join(shown(path) for path in exported.paths), highlight=False)
@@ -156,7 +159,7 @@ def _wrap_up(folder: Path, known: Any) -> None:
 
 def _say_unfinished(runs: Any) -> None:
     """Exit with 1 where runs failed: a script must not take the table for the whole sweep."""
-    from analysis.records.trial import ENDED
+    from drnas_ray.results.status import ENDED
 
     failed = runs[~runs["status"].isin(ENDED)]
     if len(failed):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drnas_ray.core.stores import Store
+from drnas_ray.results.layout import is_of_trial, is_read
 
 # Not http, ray or sqlite: those are given for other things than results.
 _URI = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(?:s3|gs|gcs|abfs|abfss|hdfs)://\S+)")
@@ -31,7 +32,7 @@ def local_copies(args: Sequence[str]) -> Iterator[list[str]]:
             yield replaced
         finally:
             for folder, store in _copies.items():
-                store.push(folder)
+                store.push(folder, leave=is_of_trial)
             _copies.clear()
 
 
@@ -42,7 +43,7 @@ def _replaced(arg: str, below: Path) -> str:
     store = Store.open(match["uri"])
     folder = below / f"{len(_copies)}-{Path(store.path).name}"
     folder.mkdir()
-    store.pull(folder)
+    store.pull(folder, is_read)
     _copies[folder] = store
     return f"{match['option'] or ''}{folder}"
 

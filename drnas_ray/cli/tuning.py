@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from drnas_ray.cli.common import Results, err, escaped, one_line_errors, out, say
+from drnas_ray.core.files import write_atomically, written_aside
 
 app = typer.Typer()
 
@@ -51,7 +52,7 @@ def show(folder: Path, collected: Any, most: int = 10) -> None:
         raise UserError(f"{folder} holds no tuned point: run a sweep with a `search:` section")
     (tuned,) = found
     table = best(tuned, most)
-    best(tuned, len(tuned.points)).to_csv(folder / "best.csv", index=False)
+    write_atomically(folder / "best.csv", best(tuned, len(tuned.points)).to_csv(index=False))
     out.print(_printable(table))
     for sentence in tuning_note(tuned):
         out.print(escaped(sentence), highlight=False)
@@ -93,9 +94,10 @@ def _pictures(folder: Path, collected: Any) -> list[Path]:
         except Missing as reason:
             err.print(f"not drawn: {name}: {escaped(str(reason))}", highlight=False)
             continue
-        aside, path = folder / f".{name}.part", folder / f"{name}.png"
-        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
-        paths.append(aside.replace(path))
+        path = folder / f"{name}.png"
+        with written_aside(path) as aside:
+            figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
+        paths.append(path)
     return paths
 
 

@@ -2,13 +2,12 @@
 
 Ray Tune writes there by itself. What this program reads and writes besides (plans, exports, tables)
 is small, so it works on a local copy: `pull` brings the files that an analysis reads, `push` takes
-back what is new.
+back what is new. Which those are is said in `results.layout`.
 """
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +19,8 @@ from pyarrow import fs
 
 from drnas_ray.core.errors import UserError
 
-READ = (
-    "sweep.json", "retrain.json", "points.jsonl", "*.parquet", "*/params.json", "*/result.json",
-    "*/error.txt", "*/checkpoint_*/epochs.jsonl",
-)  # fmt: skip
-"""What an analysis may read of a results folder; checkpoints' tensors stay where they are."""
+Names = Callable[[str], bool]
+"""Some of the files of a folder, told by their paths below it."""
 AT_ONCE = 16
 
 
@@ -91,25 +87,21 @@ class Store:
         with _plainly(self.uri), suppress(FileNotFoundError):
             self.files.delete_file(self.below(name))
 
-    def pull(self, folder: Path) -> None:
-        """Copy what an analysis reads into a local folder."""
-        wanted = [name for name in self.names() if _any(name, READ)]
+    def pull(self, folder: Path, wanted: Names) -> None:
+        """Copy the wanted files into a local folder. Raises UserError where one can't be read."""
+        names = [name for name in self.names() if wanted(name)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for name, content in zip(wanted, pool.map(self.read, wanted), strict=True):
+            for name, content in zip(names, pool.map(self.read, names), strict=True):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
 
-    def push(self, folder: Path) -> None:
-        """Take back what a local folder has besides trials: plans, exports, tables, pictures."""
+    def push(self, folder: Path, leave: Names) -> None:
+        """Take back what a local folder has, hidden files aside, but leave these as they are."""
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_file() and not _any(name, READ[4:]) and not path.name.startswith("."):
+            if path.is_file() and not leave(name) and not path.name.startswith("."):
                 self.write(name, path.read_bytes())
-
-
-def _any(name: str, forms: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, form) for form in forms)
 
 
 @contextmanager

@@ -80,9 +80,9 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
     for point in copies:
         assert point.fork is not None
         parent = points[point.fork["parent"]]
-        assert [run["parent_run_id"] for run in point.runs] == [r["run_id"] for r in parent.runs]
-        assert {run["from_epoch"] for run in point.runs} == {4}
-    ids = [run["run_id"] for point in points for run in point.runs]
+        assert [run.parent_run_id for run in point.runs] == [r.run_id for r in parent.runs]
+        assert {run.from_epoch for run in point.runs} == {4}
+    ids = [run.run_id for point in points for run in point.runs]
     assert len(set(ids)) == len(ids)
     job = next(job for job in jobs if job["point"] == copies[0].number)
     assert (job["begin"], job["until"], job["parent"]["epoch"]) == (4, 8, 4)

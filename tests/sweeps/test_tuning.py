@@ -1,4 +1,4 @@
-"""HyperOpt without a cluster: spaces, suggestions, the journal, the searcher, refusals."""
+"""HyperOpt without a cluster: spaces, suggestions, the searcher, refusals."""
 
 from __future__ import annotations
 
@@ -139,53 +139,6 @@ def test_what_failed_counts_as_the_worst() -> None:
     assert nexts[0] == nexts[1] != nexts[2]
 
 
-# --- the journal ---------------------------------------------------------------------------------
-
-
-def filled(path: Path) -> Journal:
-    journal = Journal(path)
-    journal.add({"a": 1}, [{"run_id": "r0"}])
-    journal.report(0, 1, 50.0)
-    journal.report(0, 2, 60.0)
-    journal.end(0, "done")
-    journal.add({"a": 2}, [{"run_id": "r1"}])
-    journal.report(1, 1, math.nan)
-    journal.add({"a": 1}, same_as=0)
-    return journal
-
-
-def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = filled(tmp_path / "points.jsonl")
-    read = Journal(tmp_path / "points.jsonl")
-    assert read.points == written.points
-    first, second, third = read.points
-    assert (first.objective, first.ended, first.folder) == (60.0, True, "point-0000-r0")
-    assert (second.objective, second.ended) == (None, False)
-    assert third.ended
-    assert [read.loss(point, -1.0) for point in read.points] == [-60.0, None, -60.0]
-    assert (read.twin({"a": 2}), read.twin({"a": 3})) == (1, None)
-
-
-@pytest.mark.parametrize("cut", range(1, 30, 4))
-def test_a_line_cut_short_is_dropped_and_written_anew(cut: int, tmp_path: Path) -> None:
-    path = tmp_path / "points.jsonl"
-    filled(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-cut])
-    journal = Journal(path)
-    assert len(journal.points) == 2
-    journal.add({"a": 1}, same_as=0)
-    assert path.read_bytes() == whole
-
-
-def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "points.jsonl"
-    filled(path)
-    path.write_text(path.read_text().replace('{"point": 0, "epoch": 1', '{"point": 9, "epoch": 1'))
-    with pytest.raises(UserError, match=r"line 2 of .*points\.jsonl is damaged"):
-        Journal(path)
-
-
 # --- the searcher -------------------------------------------------------------------------------
 
 
@@ -295,7 +248,7 @@ def test_a_scheduler_is_told_what_an_earlier_driver_saw(name: str, tmp_path: Pat
     tuning = tuning_of(tmp_path, {"scheduler": name, "grace_epochs": 2})
     journal = Journal(tmp_path / "a.jsonl")
     for number in range(6):
-        journal.add({"arch.lr": number}, [{"run_id": f"r{number}"}])
+        journal.add({"arch.lr": number})
         for epoch in range(1, 10):
             journal.report(number, epoch, 50.0 + number)
         journal.end(number, "done")

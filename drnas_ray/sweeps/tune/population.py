@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Point
-from drnas_ray.sweeps.folder import run_entry
+from drnas_ray.results.journal import Point, PointStatus
+from drnas_ray.results.manifest import RunEntry
 from drnas_ray.sweeps.spec.dimensions import Dimension
 from drnas_ray.sweeps.tune.searcher import PointSearcher, values_asked
 from drnas_ray.sweeps.tune.tpe import suggest
@@ -75,7 +75,7 @@ class PopulationSearcher(PointSearcher):
 
     def cut_short(self, number: int, epoch: int) -> None:
         """Note a member that is through with its generation."""
-        self.journal.end(number, "paused", at=epoch)
+        self.journal.end(number, PointStatus.paused, at=epoch)
 
     def _due(self) -> int:
         """The epoch at which this generation ends."""
@@ -86,9 +86,11 @@ class PopulationSearcher(PointSearcher):
     def _reached(self, point: Point, due: int) -> bool:
         """Nothing is left to do for it in this generation. What failed in this driver is given up;
         what failed in an earlier one is tried again."""
-        if point.status == "paused":
+        if point.status == PointStatus.paused:
             return point.at >= due
-        return point.ended or (point.status == "error" and point.number not in self.unfinished)
+        return point.ended or (
+            point.status == PointStatus.error and point.number not in self.unfinished
+        )
 
     def _members(self, before: int | None = None) -> list[Point]:
         """The point that each member is, or was before it was decided about that epoch."""
@@ -103,10 +105,10 @@ class PopulationSearcher(PointSearcher):
         values = values_asked(self.tuning, self.journal)
         fork = {"member": member, "parent": None, "epoch": 0}
         try:
-            runs = [run_entry(run) for run in self.tuning.runs(values)]
+            runs = [run.entry for run in self.tuning.runs(values)]
         except UserError as error:
             self.journal.add(values, fork=fork)
-            self.journal.end(member, "invalid", error=str(error))
+            self.journal.end(member, PointStatus.invalid, error=str(error))
             return
         self.journal.add(values, runs, fork=fork)
 
@@ -117,7 +119,7 @@ class PopulationSearcher(PointSearcher):
         known = {
             point.number: sign * value
             for point in before
-            if point.status in ("paused", "stopped")
+            if point.status in (PointStatus.paused, PointStatus.stopped)
             and (value := point.curve.get(epoch)) is not None
         }
         ranked = sorted(before, key=lambda p: (known.get(p.number, np.inf), p.number))
@@ -132,8 +134,8 @@ class PopulationSearcher(PointSearcher):
             member = point.fork["member"]
             if member not in replaced:
                 rng = np.random.default_rng([self.tuning.spec.seed, epoch, member])
-                if point.status == "paused":
-                    self.journal.end(point.number, "stopped")
+                if point.status == PointStatus.paused:
+                    self.journal.end(point.number, PointStatus.stopped)
                 self._copy(best[int(rng.integers(len(best)))], member, epoch, rng)
         self.journal.decide(epoch)
 
@@ -145,18 +147,18 @@ class PopulationSearcher(PointSearcher):
             values = parent.values
             runs = self.tuning.runs(values)
         entries = [
-            forked(run_entry(run), of["run_id"], epoch, member)
+            forked(run.entry, of.run_id, epoch, member)
             for run, of in zip(runs, parent.runs, strict=True)
         ]
         fork = {"member": member, "parent": parent.number, "epoch": epoch}
         self.journal.add(values, entries, fork=fork)
 
 
-def forked(entry: dict[str, Any], parent: str, epoch: int, member: int) -> dict[str, Any]:
+def forked(entry: RunEntry, parent: str, epoch: int, member: int) -> RunEntry:
     """The entry of a run that goes on from another's state after an epoch."""
-    text = f"{entry['run_id']} from {parent} after {epoch} as {member}"
+    text = f"{entry.run_id} from {parent} after {epoch} as {member}"
     run_id = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return {**entry, "run_id": run_id, "parent_run_id": parent, "from_epoch": epoch}
+    return entry.forked(run_id, parent, epoch)
 
 
 def changed(

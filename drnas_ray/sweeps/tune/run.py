@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import JOURNAL, Journal
+from drnas_ray.results.journal import Journal
+from drnas_ray.results.layout import JOURNAL_FILE, SEARCH, experiment
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.ray_tune.track import trackers
 from drnas_ray.sweeps.ray_tune.tuner import (
@@ -46,7 +48,7 @@ def run_tuning(
         resources = trial_resources(how.resources)
         check_places(places(resources), tuning.spec.seeds_at_once, how.resources)
         make_folder(out, tuning.sweep, [])
-        journal = Journal(out / JOURNAL)
+        journal = Journal(out / JOURNAL_FILE)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
         if how.resources.scale and how.max_concurrent:
             at_once = how.max_concurrent  # the nodes for it come as they are asked for
@@ -79,16 +81,13 @@ def earlier_folders(out: Path, name: str) -> list[str]:
 
 def fresh_folder(out: Path) -> Path:
     """The experiment folder of this driver."""
-    count = len(_experiments(out))
-    return out.resolve() / ("search" if count == 0 else f"search-{count}")
+    return out.resolve() / experiment(SEARCH, len(_experiments(out)))
 
 
 def _experiments(out: Path) -> list[Path]:
     """`search`, `search-1`, and so on, without a gap."""
-    found = [out / "search"]
-    while found[-1].is_dir():
-        found.append(out / f"search-{len(found)}")
-    return found[:-1]
+    names = (experiment(SEARCH, number) for number in count())
+    return list(takewhile(Path.is_dir, (out / name for name in names)))
 
 
 def _tuner(

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from ray.tune.search import Searcher
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Journal, Point
-from drnas_ray.sweeps.folder import run_entry
+from drnas_ray.results.journal import Journal, Point, PointStatus
+from drnas_ray.results.status import Status
 from drnas_ray.sweeps.tune.plan import Tuning
 from drnas_ray.sweeps.tune.tpe import suggest
 
@@ -63,7 +63,7 @@ class PointSearcher(Searcher):
     def runs_of(self, point: Point) -> dict[str, Any]:
         """The runs of a point, and the folders of trials that had it."""
         assert point.folder is not None
-        runs = [{"run_id": run["run_id"], "settings": run["config"]} for run in point.runs]
+        runs = [{"run_id": run.run_id, "settings": run.config} for run in point.runs]
         return {"runs": runs, "earlier": self.earlier(point.folder)}
 
     def next_point(self) -> Point | Literal["wait", "finished"]:
@@ -88,18 +88,18 @@ class PointSearcher(Searcher):
         if number is None:
             return
         if error or not result:
-            self.journal.end(number, "error")
+            self.journal.end(number, PointStatus.error)
             return
         # The last result comes here only.
         self.journal.report(number, int(result["epoch"]), float(result["objective"]))
-        if result["status"] == "running":
+        if result["status"] == Status.running:
             self.cut_short(number, int(result["epoch"]))
         else:
             self.journal.end(number, str(result["status"]))
 
     def cut_short(self, number: int, epoch: int) -> None:
         """Note a point whose trial ended before its runs did: the scheduler stopped it."""
-        self.journal.end(number, "stopped")
+        self.journal.end(number, PointStatus.stopped)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal is on the disk already."""
@@ -128,9 +128,9 @@ def ask(tuning: Tuning, journal: Journal) -> Point:
     if twin is not None:
         return journal.add(values, same_as=twin)
     try:
-        runs = [run_entry(run) for run in tuning.runs(values)]
+        runs = [run.entry for run in tuning.runs(values)]
     except UserError as error:
         point = journal.add(values)
-        journal.end(number, "invalid", error=str(error))
+        journal.end(number, PointStatus.invalid, error=str(error))
         return point
     return journal.add(values, runs)
