@@ -102,8 +102,7 @@ class Journal:
             try:
                 self._take(entry)
             except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                why = first_problem(error) if isinstance(error, ValidationError) else repr(error)
-                raise UserError(f"line {number} of {path} is damaged ({why})") from error
+                raise UserError(f"line {number} of {path} is damaged ({_why(error)})") from error
 
     def loss(self, point: Point, sign: float) -> float | None:
         """What the searcher is told: None while unknown, and for what failed."""
@@ -179,3 +178,9 @@ class Journal:
         else:
             point = self.points[number]
             point.status, point.at = PointStatus(entry["status"]), entry.get("at", point.at)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return first_problem(error)
+    return f"{type(error).__name__}: {error}"

@@ -50,9 +50,7 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "full"), ValueError(), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_after_an_error_the_old_file_stays_alone(error: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -108,7 +106,7 @@ def test_lines_are_read_as_they_were_added(tmp_path: Path) -> None:
     assert path.read_text() == as_json_lines(entries)
 
 
-@pytest.mark.parametrize("cut", [1, 5, 9, 10])
+@pytest.mark.parametrize("cut", [1, 5, 8])
 def test_a_last_line_that_was_cut_is_left_out_and_written_anew(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     for number in range(3):

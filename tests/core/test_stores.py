@@ -67,7 +67,7 @@ def test_pull_brings_what_is_read_and_push_what_is_new(store, tmp_path):
     for name in (
         "sweep.json", "runs.parquet", "search/t/params.json", "search/t/result.json",
         "search/t/checkpoint_000001/epochs.jsonl", "search/t/checkpoint_000001/run.pt",
-        "search/tuner.pkl",
+        "search/t/passed_over.jsonl", "search/tuner.pkl",
     ):  # fmt: skip
         store.write(name, name.encode())
     here = tmp_path / "here"

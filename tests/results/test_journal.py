@@ -99,7 +99,7 @@ def test_only_known_statuses(tmp_path: Path) -> None:
     assert (Journal(path).points[1].status, Journal(path).points[1].at) == (PointStatus.paused, 8)
     text = path.read_text().replace('"paused"', '"finished"')
     path.write_text(text)
-    with pytest.raises(UserError, match=r"line 7 of .*points\.jsonl is damaged .*'finished'"):
+    with pytest.raises(UserError, match=r"line 8 of .*points\.jsonl is damaged .*'finished'"):
         Journal(path)
 
 

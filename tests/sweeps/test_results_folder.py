@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         made(tmp_path / "file" / "out", sweep_of())
 
 
-# Retrainings -----------------------------------------------------------------------------------
+# What a whole sweep leaves ---------------------------------------------------------------------
 
 
 def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
@@ -164,9 +164,6 @@ def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
         assert len(same) == 2
         assert len({run["retrain_id"] for run in same}) == 1
         assert len({run["retrain_test_acc_pct"] for run in same}) == 1
-
-
-# What a whole sweep leaves ---------------------------------------------------------------------
 
 
 def test_runs_carry_variant_epochs_and_figures(reference: Path) -> None:
