@@ -202,7 +202,7 @@ def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collec
 def export(results: Path, out: Path | None = None) -> Export:
     """Write runs.parquet, epochs.parquet and retrains.parquet into `out`, default `results`.
 
-    The files are written aside and then renamed into place: a reader never sees half a file.
+    A reader never sees half a file.
     Raises UserError as `collect` does, or where `out` can't be written.
     """
     results = Path(results)

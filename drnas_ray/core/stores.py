@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from pyarrow import fs
 
 from drnas_ray.core.errors import UserError
 
+Stamp = tuple[int, int]
+"""Size in bytes and time of change in ns of a local file."""
 Names = Callable[[str], bool]
 """Some of the files of a folder, told by their paths below it."""
 AT_ONCE = 16
@@ -31,6 +33,8 @@ class Store:
     uri: str
     files: fs.FileSystem
     path: str
+    _copied: dict[Path, Stamp] = field(default_factory=dict, repr=False, compare=False)
+    """Local files as `pull` left them."""
 
     @classmethod
     def open(cls, uri: str) -> Store:
@@ -95,13 +99,25 @@ class Store:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
+                self._copied[target] = _stamp(target)
 
     def push(self, folder: Path, leave: Names) -> None:
-        """Take back what a local folder has, hidden files aside, but leave these as they are."""
+        """Take back what is new or changed in a local folder, but for hidden files and these.
+
+        What was only pulled is not written again: it may have changed on the store since.
+        """
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_file() and not leave(name) and not path.name.startswith("."):
+            if not path.is_file() or leave(name) or path.name.startswith("."):
+                continue
+            if self._copied.get(path) != (stamp := _stamp(path)):
                 self.write(name, path.read_bytes())
+                self._copied[path] = stamp
+
+
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

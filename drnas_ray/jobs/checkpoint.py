@@ -1,4 +1,4 @@
-"""Checkpoints: written aside and renamed into place; read without running anything in them."""
+"""Checkpoints: complete or absent; read without running anything in them."""
 
 from __future__ import annotations
 

@@ -37,9 +37,6 @@ CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
 _CHECKPOINT = "checkpoint_"
 
-EXPORTED = ("runs", "epochs", "retrains")
-"""The tables of an export."""
-
 # What an analysis reads, once for all: `sources` lists it and `is_source` recognises it, and what a
 # store copies and what makes an export stale follow from these.
 _PLANS = (SWEEP_FILE, RETRAIN_FILE, JOURNAL_FILE)
@@ -54,7 +51,7 @@ def experiment(kind: str, number: int = 0) -> str:
 
 
 def export_file(folder: Path, table: str) -> Path:
-    """Where an export has the table."""
+    """Where an export has the table: runs, epochs or retrains."""
     return folder / f"{table}.parquet"
 
 

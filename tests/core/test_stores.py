@@ -83,6 +83,19 @@ def test_pull_brings_what_is_read_and_push_what_is_new(store, tmp_path):
     assert store.read("search/t/result.json") == b"search/t/result.json"
 
 
+def test_what_changed_on_the_store_meanwhile_is_kept(store, tmp_path):
+    store.write("retrain.json", b"before")
+    here = tmp_path / "here"
+    store.pull(here, is_read)
+    store.write("retrain.json", b"noted since")  # by the sweep, while a table is made here
+    (here / "table.md").write_text("a table")
+    store.push(here, leave=is_of_trial)
+    assert store.read("retrain.json") == b"noted since" and store.read("table.md") == b"a table"
+    (here / "retrain.json").write_text("changed here")
+    store.push(here, leave=is_of_trial)
+    assert store.read("retrain.json") == b"changed here"
+
+
 def test_wrong_uris():
     with pytest.raises(UserError, match="names no store"):
         Store.open("nowhere://x/y")
