@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import written_aside
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,7 +74,7 @@ def line_style(place: int) -> dict[str, Any]:
 def save(
     figure: Figure, path: Path, title: str, formats: Sequence[str] = ("png", "svg")
 ) -> tuple[Path, ...]:
-    """Write path.png and so on; whole files only, for each is written aside and then renamed.
+    """Write path.png and so on; whole files only.
 
     A suffix is added, not put in place of one: arch.lr=0.01. Raises UserError where the files
     can't be written.
@@ -84,12 +85,10 @@ def save(
         path.parent.mkdir(parents=True, exist_ok=True)
         for form in formats:
             target = path.with_name(f"{path.name}.{form}")
-            aside = path.with_name(f".{path.name}.{form}.part")
-            with style():
+            with written_aside(target) as aside, style():
                 figure.savefig(
                     aside, format=form, dpi=_DPI, metadata={**_DROPPED[form], "Title": title}
                 )
-            aside.replace(target)
             paths.append(target)
     except OSError as err:
         raise UserError(f"can't write {path}: {err}") from err

@@ -16,8 +16,9 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.jobs.point import LocalSeeds, PointJob
 from drnas_ray.jobs.single import begin
 from drnas_ray.parsing import run_config
+from drnas_ray.results.layout import CHECKPOINT_FILE
 from drnas_ray.search.device import pick_device
-from trainables.trial import CHECKPOINT_FILE, JobTrial, newest_first
+from trainables.trial import JobTrial, newest_first
 
 Runs = list[dict[str, Any]]
 

@@ -15,16 +15,13 @@ from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 from ray import tune
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import as_json_lines
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.batch import PackedJob
 from drnas_ray.jobs.point import PointJob
 from drnas_ray.jobs.single import RecordedJob
+from drnas_ray.results.layout import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE
 from drnas_ray.search.device import out_of_memory, pick_device, wait_for_memory
-
-CHECKPOINT_FILE = "run.pt"
-RECORDS_FILE = "epochs.jsonl"
-PASSED_OVER_FILE = "passed_over.jsonl"
-"""In the trial's folder: the damaged checkpoints that it could not go on from."""
 
 
 class JobTrial(tune.Trainable, ABC):
@@ -105,7 +102,7 @@ class JobTrial(tune.Trainable, ABC):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The whole job in one file, and its records again as text for readers without torch."""
-        lines = "".join(json.dumps(record) + "\n" for record in self.job.records)
+        lines = as_json_lines(self.job.records)
         (Path(checkpoint_dir) / RECORDS_FILE).write_text(lines)
         self.job.save(Path(checkpoint_dir) / CHECKPOINT_FILE)
 

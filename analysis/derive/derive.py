@@ -115,7 +115,7 @@ def _sources(
 ) -> tuple[str, ...]:
     texts = []
     if benchmark is not None and dataset in benchmark.datasets:
-        texts.append(f"accuracies on {dataset} after 200 epochs: {benchmark.label}")
+        texts.append(f"accuracies on {dataset} after {benchmark.epochs} epochs: {benchmark.label}")
     if hardware is not None:
         texts.append(f"latencies for {dataset}: {hardware.table.label}")
     return tuple(texts)

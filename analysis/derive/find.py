@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.derive.strengths import Learnt, NothingLearnt, Retrained, learnt
-from analysis.records.packs import read_packs
 from analysis.records.schema import read_frame
-from analysis.records.trial import Record, read_record
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.layout import SEARCH_COLUMNS
-from drnas_ray.results.manifest import RetrainJob, load_retrain, load_sweep, trial_folders
+from drnas_ray.results.export_schema import SEARCH_COLUMNS
+from drnas_ray.results.layout import PARAMS_FILE, RETRAIN, SEARCH, SWEEP_FILE, export_file
+from drnas_ray.results.manifest import RetrainJob, load_retrain, load_sweep
+from drnas_ray.results.records import Record, folders_by_id, read_batches, read_job, read_record
 
 _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"
 
@@ -62,7 +62,7 @@ def _located(place: Path) -> tuple[Path, str | None]:
     """The folder to read, and the id of the one run that is meant, None for all."""
     if _is_results(place):
         return place, None
-    if (place / "params.json").is_file():
+    if (place / PARAMS_FILE).is_file():
         return _of_trial(place)
     if place.exists():
         raise UserError(f"{place} holds no run: {_HELP}")
@@ -75,14 +75,14 @@ def _located(place: Path) -> tuple[Path, str | None]:
 
 
 def _is_results(folder: Path) -> bool:
-    return (folder / "sweep.json").is_file() or (folder / "runs.parquet").is_file()
+    return (folder / SWEEP_FILE).is_file() or export_file(folder, "runs").is_file()
 
 
 def _of_trial(trial: Path) -> tuple[Path, str | None]:
     params = _params(trial)
     results = trial.absolute().parent.parent
     run_id = params["run_id"]
-    if (results / "sweep.json").is_file() and run_id in _ids(results):
+    if (results / SWEEP_FILE).is_file() and run_id in _ids(results):
         return results, run_id
     return trial, run_id
 
@@ -90,7 +90,7 @@ def _of_trial(trial: Path) -> tuple[Path, str | None]:
 def _params(trial: Path) -> dict[str, Any]:
     """The job of a search's trial folder."""
     try:
-        job: dict[str, Any] = json.loads((trial / "params.json").read_text("utf-8"))["job"]
+        job = read_job(trial)
         job["run_id"] = str(job["run_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
@@ -98,9 +98,9 @@ def _params(trial: Path) -> dict[str, Any]:
 
 
 def _ids(folder: Path) -> list[str]:
-    if (folder / "sweep.json").is_file():
+    if (folder / SWEEP_FILE).is_file():
         return [run.run_id for run in load_sweep(folder).runs]
-    return list(read_frame("runs", folder / "runs.parquet")["run_id"])
+    return list(read_frame("runs", export_file(folder, "runs"))["run_id"])
 
 
 def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
@@ -118,9 +118,9 @@ def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
 
 def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | NothingLearnt]]:
     """(run id, the run or why there is nothing) of the wanted run, or of all."""
-    if (folder / "sweep.json").is_file():
+    if (folder / SWEEP_FILE).is_file():
         rows = _of_sweep(folder, wanted)
-    elif (folder / "runs.parquet").is_file():
+    elif export_file(folder, "runs").is_file():
         rows = _of_parquet(folder, wanted)
     else:
         rows = _of_lone_trial(folder)
@@ -142,13 +142,13 @@ def _answer(record: Record) -> Mapping[str, Any]:
 
 def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
     jobs = load_retrain(folder)
-    retrained, _ = trial_folders(folder, "retrain", "retrain_id")
-    trials, _ = trial_folders(folder, "search", "run_id")
-    packed, _ = read_packs(folder)
+    retrained, _ = folders_by_id(folder, RETRAIN, "retrain_id")
+    trials, _ = folders_by_id(folder, SEARCH, "run_id")
+    in_batches, _ = read_batches(folder, SEARCH_COLUMNS)
     for run in load_sweep(folder).runs:
         if wanted not in (None, run.run_id):
             continue
-        record = packed.get(run.run_id) or read_record(
+        record = in_batches.get(run.run_id) or read_record(
             trials.get(run.run_id, []), "run_id", run.run_id, SEARCH_COLUMNS
         )
         facts = run.model_dump(include={"run_id", "label", "method", "space", "seed"})
@@ -164,8 +164,8 @@ def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retrained:
 
 
 def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
-    runs = read_frame("runs", folder / "runs.parquet")
-    epochs = read_frame("epochs", folder / "epochs.parquet").sort_values("epoch", kind="stable")
+    runs = read_frame("runs", export_file(folder, "runs"))
+    epochs = read_frame("epochs", export_file(folder, "epochs")).sort_values("epoch", kind="stable")
     lasts = epochs.drop_duplicates("run_id", keep="last").set_index("run_id")
     # An early stop's answer is of an epoch before the last.
     answers = epochs["run_id"].map(lasts["answer_epoch"])

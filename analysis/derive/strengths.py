@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records.trial import ENDED
 from drnas_ray.config import DataSettings
+from drnas_ray.results.status import ENDED
 from drnas_ray.spaces import space_named
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.records.collect import Collected
 from analysis.records.labels import variant_text
-from analysis.records.trial import ENDED
+from drnas_ray.results.status import ENDED
 
 STATES = ("done", "diverged", "stopped", "running", "error", "pending")
 """Every status that a run may have, in the order in which people read them."""

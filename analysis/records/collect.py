@@ -8,8 +8,7 @@ notes what it was made of (`analysis.records.freshness`).
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +18,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.records.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
-from analysis.records.packs import read_packs
-from analysis.records.points import CUT_SHORT, Point, load_points, point_folders
 from analysis.records.rows import retrain_columns, retrain_row, run_row
-from analysis.records.schema import SCHEMAS, Row, as_frame, as_table, read_frame
-from analysis.records.trial import Record, read_record
+from analysis.records.schema import SCHEMAS, as_frame, as_table, read_frame
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.layout import RETRAIN_COLUMNS, SEARCH_COLUMNS
-from drnas_ray.results.manifest import RunEntry, SweepFile, load_retrain, load_sweep, trial_folders
+from drnas_ray.core.files import written_aside
+from drnas_ray.results.export_schema import RETRAIN_COLUMNS, SEARCH_COLUMNS
+from drnas_ray.results.journal import CUT_SHORT, Journal, Point
+from drnas_ray.results.layout import (
+    JOURNAL_FILE,
+    RETRAIN,
+    RETRAIN_FILE,
+    SEARCH,
+    SWEEP_FILE,
+    export_file,
+)
+from drnas_ray.results.manifest import RunEntry, SweepFile, load_retrain, load_sweep
+from drnas_ray.results.records import (
+    Record,
+    Row,
+    folders_by_id,
+    point_folders,
+    read_batches,
+    read_record,
+)
+from drnas_ray.results.status import Status
 
 _CHUNK_ROWS = 8192
 """Rows of a Parquet row group; with strengths, some 4 MiB."""
@@ -34,7 +49,7 @@ _CHUNK_ROWS = 8192
 
 @dataclass(frozen=True)
 class Collected:
-    """A results folder in memory, with the columns of `drnas_ray.results.layout`."""
+    """A results folder in memory, with the columns of `results.export_schema`."""
 
     runs: pd.DataFrame
     epochs: pd.DataFrame
@@ -61,7 +76,7 @@ def _damage(kind: str, ident: str, record: Record) -> list[str]:
     found = [f"{kind} {ident}: {text}" for text in record.passed_over]
     if record.damaged:
         found.append(
-            f"{kind} {ident}: {record.damaged} lines of its result.json are no report: skipped"
+            f"{kind} {ident}: {record.damaged} lines of its result.json are not reports: skipped"
         )
     return found
 
@@ -80,8 +95,8 @@ def _unknown(folders: dict[str, list[Path]], known: set[str], file: str) -> list
 
 def _retrain_rows(results: Path, warnings: list[str]) -> list[Row]:
     jobs = load_retrain(results)
-    folders, damaged = trial_folders(results, "retrain", "retrain_id")
-    warnings += damaged + _unknown(folders, {job.retrain_id for job in jobs}, "retrain.json")
+    folders, damaged = folders_by_id(results, RETRAIN, "retrain_id")
+    warnings += damaged + _unknown(folders, {job.retrain_id for job in jobs}, RETRAIN_FILE)
     rows = []
     for job in jobs:
         ident = job.retrain_id
@@ -111,7 +126,7 @@ def _run_row(
 def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]:
     """(file, rows) in the order of sweep.json and retrain.json; warnings are appended."""
     sweep = load_sweep(results)
-    points = load_points(results)
+    points = Journal(results / JOURNAL_FILE).points
     entries: list[tuple[RunEntry, Point | None]] = [(entry, None) for entry in sweep.runs]
     entries += [(entry, point) for point in points for entry in point.runs]
     retrains = _retrain_rows(results, warnings)
@@ -120,10 +135,10 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
     for job in retrains:
         for ident in job["run_ids"]:
             jobs_of.setdefault(ident, []).append(job)
-    folders, damaged = trial_folders(results, "search", "run_id")
-    packed, damaged_packs = read_packs(results)
+    folders, damaged = folders_by_id(results, SEARCH, "run_id")
+    in_batches, damaged_batches = read_batches(results, SEARCH_COLUMNS)
     known = {run.run_id for run, _ in entries}
-    warnings += damaged + damaged_packs + _unknown(folders, known, "sweep.json")
+    warnings += damaged + damaged_batches + _unknown(folders, known, SWEEP_FILE)
     seen: set[str] = set()
     for entry, point in entries:
         ident = entry.run_id
@@ -131,14 +146,14 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
             warnings.append(f"run {ident} is twice in sweep.json: the first counts")
             continue
         seen.add(ident)
-        if ident in packed:
-            record = packed[ident]
+        if ident in in_batches:
+            record = in_batches[ident]
         else:
-            here = folders.get(ident, []) if point is None else point_folders(results, point)
+            here = folders.get(ident, []) if point is None else point_folders(results, point.folder)
             record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
         warnings += _damage("run", ident, record)
-        if point is not None and point.status in CUT_SHORT and record.status == "running":
-            record = replace(record, status="stopped")
+        if point is not None and point.status in CUT_SHORT and record.status is Status.running:
+            record = replace(record, status=Status.stopped)
         row = _run_row(results, sweep, entry, record, point=point, warnings=warnings)
         columns, doubts = retrain_columns(row, jobs_of.get(ident, []))
         warnings += doubts
@@ -187,33 +202,35 @@ def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collec
 def export(results: Path, out: Path | None = None) -> Export:
     """Write runs.parquet, epochs.parquet and retrains.parquet into `out`, default `results`.
 
-    The files are written aside and then renamed into place: a reader never sees half a file.
+    A reader never sees half a file.
     Raises UserError as `collect` does, or where `out` can't be written.
     """
     results = Path(results)
     load_sweep(results)  # a wrong folder is refused before anything is made
     out = results if out is None else Path(out)
+    paths = {kind: export_file(out, kind) for kind in SCHEMAS}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as aside, ExitStack() as files:
-            writers = {
-                kind: files.enter_context(
-                    pq.ParquetWriter(Path(aside, f"{kind}.parquet"), schema, compression="zstd")
-                )
-                for kind, schema in SCHEMAS.items()
-            }
-            digest = source_digest(results)
-            warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
-            for writer in writers.values():
-                told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
-                writer.add_key_value_metadata(told)
-            files.close()
-            paths = {kind: out / f"{kind}.parquet" for kind in SCHEMAS}
-            for kind, path in paths.items():
-                Path(aside, f"{kind}.parquet").replace(path)
+        with ExitStack() as whole:
+            aside = {kind: whole.enter_context(written_aside(path)) for kind, path in paths.items()}
+            warnings = _write(results, aside)
     except OSError as err:
         raise UserError(f"can't export {results} to {out}: {err}") from err
     return Export(**paths, warnings=warnings)
+
+
+def _write(results: Path, paths: Mapping[str, Path]) -> tuple[str, ...]:
+    with ExitStack() as files:
+        writers = {
+            kind: files.enter_context(pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd"))
+            for kind, path in paths.items()
+        }
+        digest = source_digest(results)
+        warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
+        for writer in writers.values():
+            told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
+            writer.add_key_value_metadata(told)
+    return warnings
 
 
 def read_runs(path: Path) -> pd.DataFrame:
@@ -222,4 +239,4 @@ def read_runs(path: Path) -> pd.DataFrame:
     Raises UserError if the file is missing, damaged or of another schema version.
     """
     path = Path(path)
-    return read_frame("runs", path / "runs.parquet" if path.is_dir() else path)
+    return read_frame("runs", export_file(path, "runs") if path.is_dir() else path)

@@ -8,39 +8,15 @@ has other times and is read anew, which is slow and never wrong.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from drnas_ray import __version__
-from drnas_ray.results.layout import SCHEMA_VERSION
+from drnas_ray.results.export_schema import SCHEMA_VERSION
+from drnas_ray.results.layout import sources
 
 DIGEST_KEY = b"drnas_ray.source_digest"
 WARNINGS_KEY = b"drnas_ray.warnings"
 """A JSON list: what in the results folder could not be used."""
-_TRIAL_FILES = ("params.json", "result.json", "error.txt")
-
-
-def _sources(results: Path) -> Iterator[str]:
-    """Paths below `results` of every file that `analysis.records.collect` may read there."""
-    yield from ("sweep.json", "points.jsonl", "retrain.json")
-    for kind in ("search", "retrain", "packed"):
-        for folder in results.glob(f"{kind}*"):
-            if folder.is_dir():
-                yield from _trial_sources(results, folder.name)
-
-
-def _trial_sources(results: Path, experiment: str) -> Iterator[str]:
-    with os.scandir(results / experiment) as trials:
-        for trial in trials:
-            if not trial.is_dir():
-                continue
-            here = f"{experiment}/{trial.name}"
-            yield from (f"{here}/{name}" for name in _TRIAL_FILES)
-            with os.scandir(trial.path) as entries:
-                for entry in entries:
-                    if entry.name.startswith("checkpoint_"):
-                        yield f"{here}/{entry.name}/epochs.jsonl"
 
 
 def source_digest(results: Path) -> str:
@@ -49,7 +25,7 @@ def source_digest(results: Path) -> str:
     The program's version is in it: another one may make other columns of the same trials.
     """
     lines = [f"drnas-ray {__version__}, schema {SCHEMA_VERSION}"]
-    for name in sorted(_sources(results)):
+    for name in sorted(sources(results)):
         try:
             found = Path(f"{results}/{name}").stat()
         except OSError:

@@ -20,6 +20,7 @@ from analysis.records.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
 from analysis.records.merge import merged
 from analysis.records.schema import SCHEMAS, damaged, read_frame
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.layout import SWEEP_FILE, export_file
 
 
 def load(folders: Sequence[Path], *, epoch_columns: Sequence[str] | None = None) -> Collected:
@@ -60,13 +61,13 @@ def load_runs(folders: Sequence[Path]) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def _folder(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
     """One folder, from its export where that is as good as its trials."""
-    if not (folder / "sweep.json").is_file():
-        if folder.is_dir() and (folder / "runs.parquet").is_file():
+    if not (folder / SWEEP_FILE).is_file():
+        if folder.is_dir() and export_file(folder, "runs").is_file():
             return _exported(folder, epoch_columns)
         if folder.is_dir():
             raise UserError(
-                f"{folder} is no results folder: it has no sweep.json, and no runs.parquet of an "
-                "export"
+                f"{folder} is not a results folder: it has no {SWEEP_FILE}, and no runs.parquet of "
+                "an export"
             )
         raise UserError(f"no folder {folder}: give the folder that a sweep wrote")
     try:
@@ -92,7 +93,7 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
 
 def _is_fresh(folder: Path, epoch_columns: Sequence[str] | None) -> bool:
     """Whether all files to be read are of the trials as they are. Raises UserError on damage."""
-    paths = [folder / f"{kind}.parquet" for kind in _files(epoch_columns)]
+    paths = [export_file(folder, kind) for kind in _files(epoch_columns)]
     if not all(path.is_file() for path in paths):
         return False
     told = {_metadata(path).get(DIGEST_KEY, b"") for path in paths}
@@ -103,9 +104,9 @@ def _exported(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
     kinds = _files(epoch_columns)
     columns = {"epochs": epoch_columns}
     frames = {
-        kind: read_frame(kind, folder / f"{kind}.parquet", columns.get(kind)) for kind in kinds
+        kind: read_frame(kind, export_file(folder, kind), columns.get(kind)) for kind in kinds
     }
-    told = _metadata(folder / "runs.parquet").get(WARNINGS_KEY, b"[]")
+    told = _metadata(export_file(folder, "runs")).get(WARNINGS_KEY, b"[]")
     try:
         warnings = tuple(str(text) for text in json.loads(told))
     except ValueError:

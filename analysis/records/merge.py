@@ -18,8 +18,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.collect import Collected
+from drnas_ray.results.status import BEST_FIRST, Status
 
-_RANK = {"done": 0, "diverged": 1, "stopped": 1, "error": 2, "running": 3, "pending": 4}
+_RANK = {status.value: rank for rank, status in enumerate(BEST_FIRST)}
 _ROW = ["protocol", "label", "variant", "dataset", "space"]
 
 
@@ -52,7 +53,7 @@ def _once(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     order = pd.DataFrame(
         {
             "status": runs["status"].map(_RANK).fillna(len(_RANK)),
-            "retrained": runs["retrain_status"].ne("done").fillna(True),
+            "retrained": runs["retrain_status"].ne(Status.done.value).fillna(True),
             "left": -runs["epochs_done"],
         }
     )

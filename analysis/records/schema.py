@@ -1,6 +1,6 @@
 """The Parquet files of an export: Arrow schemas, and reading a file of any version.
 
-The columns come from `drnas_ray.results.layout`. Units are in the names: `_pct` percent, `_s`
+The columns come from `results.export_schema`. Units are in the names: `_pct` percent, `_s`
 seconds, `_unix_s` seconds since 1970, `_mib` MiB, `_nats` nats, `_m` millions. A column is null
 where the run did not report the figure.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +16,8 @@ import pyarrow.parquet as pq
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.results import kinds
-from drnas_ray.results.layout import FILES, SCHEMA_VERSION, Files, schema_version
+from drnas_ray.results.export_schema import FILES, SCHEMA_VERSION, Files, schema_version
+from drnas_ray.results.records import Row
 
 VERSION_KEY = b"drnas_ray.schema_version"
 
@@ -36,9 +36,6 @@ ARROW: Mapping[kinds.Kind, pa.DataType] = {
     kinds.GRID: GRID,
     kinds.STRENGTHS: STRENGTHS,
 }
-
-Row = dict[str, Any]
-"""One row on its way into a file: column name to value; a missing column is null."""
 
 
 def schemas(files: Files) -> dict[str, pa.Schema]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tempfile
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +16,7 @@ from analysis.records.collect import Collected
 from analysis.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH
 from analysis.report.page import build
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import write_atomically
 
 MOST_RUNS = 48
 """Runs told in full unless asked otherwise; each takes some tens of kilobytes."""
@@ -75,13 +75,10 @@ def render(
 
 
 def write(text: str, path: Path) -> None:
-    """Put the page there, aside first: a reader never sees half of it. Raises UserError."""
+    """Write the page, atomically. Raises UserError where it can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=path.parent) as aside:
-            whole = Path(aside, path.name)
-            whole.write_text(text, encoding="utf-8", newline="\n")
-            whole.replace(path)
+        write_atomically(path, text)
     except OSError as err:
         raise UserError(f"can't write {path}: {err}") from err
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from drnas_ray import __version__
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,11 +145,9 @@ def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write aside and rename. Raises UserError where the place can't be written."""
+    """Write the file and its folder. Raises UserError where the place can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_bytes(content)
-        aside.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from error

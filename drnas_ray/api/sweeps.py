@@ -25,6 +25,7 @@ def run(
     HOST:PORT; None starts one on this machine. store: what `out` is the local copy of. Raises
     UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
+    from drnas_ray.results.layout import is_read
     from drnas_ray.sweeps.sweep import Trainables, run_sweep
     from trainables.pack import PackTrial
     from trainables.point import PointTrial
@@ -41,4 +42,4 @@ def run(
         store=store,
     )
     if store is not None:
-        store.pull(out)  # what the trials left there
+        store.pull(out, is_read)  # what the trials left there

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drnas_ray.benchmarks.parts import ALONE, AT_ONCE, LISTING, MERGING, parts_at
+from drnas_ray.benchmarks.parts import LISTING, MERGING, parts_at
 
 SCHEMA_VERSION = 1
 PARTS_KEPT = 64
@@ -84,7 +84,7 @@ class CellCache:
         """
         if (row := self.get(key)) is not None:
             return row
-        with self.parts.locked(_place(key), ALONE if wait else AT_ONCE) as ours:
+        with self.parts.locked(_place(key), wait=wait) as ours:
             if not ours:
                 return None
             self.refresh()  # it may have been trained until a moment ago
@@ -150,7 +150,7 @@ class CellCache:
 
     def _merge(self, which: Callable[[], Iterable[str]]) -> None:
         """One part in place of several; `which` is asked when nobody else is merging."""
-        with self.parts.locked(MERGING, ALONE):
+        with self.parts.locked(MERGING):
             parts = {name: part for name in sorted(which()) if (part := self._read(name))}
             if len(parts) < 2:
                 return
@@ -159,7 +159,7 @@ class CellCache:
                 _merge_into(rows, part)
             self._write([rows[key] for key in sorted(rows)])
             _merge_into(self._rows, rows.values())  # others' rows may be new here
-            with self.parts.locked(LISTING, ALONE):
+            with self.parts.locked(LISTING):
                 for name in parts:
                     self.parts.delete(name)
 

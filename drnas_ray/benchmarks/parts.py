@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from drnas_ray.config.base import is_uri
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import locked, write_atomically
 from drnas_ray.core.stores import Store
 
 LISTING = 2**62
 """The byte that is locked while the folder is listed or parts go; cells have those below."""
 MERGING = LISTING + 1
 """The byte that is locked by who merges: two at once would each keep a copy of the same rows."""
-SHARED, ALONE, AT_ONCE = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB
-"""How a byte is locked; AT_ONCE doesn't wait for others."""
 STALE_S = 3600.0
 """What was written aside and left there so long ago is of a process that was killed."""
 
@@ -45,8 +42,8 @@ class Parts(ABC):
         """A part that may be gone already."""
 
     @contextmanager
-    def locked(self, place: int, how: int) -> Iterator[bool]:
-        """Hold one byte of the lock; False where another process does and AT_ONCE is given.
+    def locked(self, byte: int, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+        """Hold one byte of the lock, as `core.files.locked` does.
 
         Where there are no locks it yields True: at worst a cell is trained twice.
         """
@@ -91,12 +88,12 @@ class FolderParts(Parts):
         self.folder = folder
         with self._plainly():
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock_file(folder / ".lock")
+            (folder / ".lock").touch()
 
     def names(self) -> set[str]:
         """All that are there."""
         # Not while parts are deleted: a listing may miss a new part, and the ones merged into it.
-        with self.locked(LISTING, SHARED), os.scandir(self.folder) as entries:
+        with self.locked(LISTING, shared=True), os.scandir(self.folder) as entries:
             return {e.name for e in entries if e.name.startswith("part-")}
 
     def read(self, name: str) -> bytes | None:
@@ -107,33 +104,24 @@ class FolderParts(Parts):
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """A new part, written aside and renamed into place."""
-        aside = self.folder / f".{name}"
+        """A new part, complete and on the disk when this returns."""
         with self._plainly():
-            with aside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.folder / name)
+            write_atomically(self.folder / name, content, sync=True)
 
     def delete(self, name: str) -> None:
         """A part that may be gone already."""
         (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self, place: int, how: int) -> Iterator[bool]:
+    def locked(self, byte: int, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
         """As in `Parts`; a file system may have no locks either."""
-        ours, held = True, False
-        try:
-            fcntl.lockf(self._lock, how, 1, place)
-            held = True
-        except OSError as error:
-            ours = error.errno not in (errno.EAGAIN, errno.EACCES)
-        try:
+        lock = locked(self.folder / ".lock", byte=byte, shared=shared, wait=wait)
+        with ExitStack() as stack:
+            try:
+                ours = stack.enter_context(lock)
+            except OSError:
+                ours = True
             yield ours
-        finally:
-            if held:
-                fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, place)
 
     def clear(self) -> None:
         """Delete what killed processes left aside."""
@@ -152,15 +140,3 @@ class FolderParts(Parts):
             raise UserError(
                 f"benchmark cache {self.folder} can't be written: {error.strerror}"
             ) from error
-
-
-_locks: dict[Path, int] = {}
-
-
-def _lock_file(path: Path) -> int:
-    """A descriptor that stays open: closing any one of a file ends all locks of the process."""
-    path = path.resolve()
-    known = _locks.get(path)
-    if known is None or not path.exists() or os.fstat(known).st_ino != path.stat().st_ino:
-        _locks[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    return _locks[path]

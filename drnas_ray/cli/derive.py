@@ -52,7 +52,7 @@ def derive(
         typer.Option(min=1, help="Draw so many cells, rather than list all where that can be."),
     ] = None,
     benchmark: Annotated[
-        Path | None, typer.Option(help="Add 200-epoch accuracies of this NAS-Bench-201 table.")
+        Path | None, typer.Option(help="Add accuracies of this NAS-Bench-201 table.")
     ] = None,
     hardware: Annotated[
         Path | None, typer.Option(help="A table of latencies, laid out as HW-NAS-Bench's.")

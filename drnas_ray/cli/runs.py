@@ -38,10 +38,11 @@ def demo(
     Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
     cells and prints the table. Called again, it goes on where it stopped.
     """
+    from drnas_ray.results.layout import SWEEP_FILE
     from drnas_ray.sweeps.spec.sweep import load_sweep
 
     sweep = load_sweep("demo", seeds=seeds)
-    _sweep(sweep, out_dir, resume=(out_dir / "sweep.json").exists())
+    _sweep(sweep, out_dir, resume=(out_dir / SWEEP_FILE).exists())
 
 
 @app.command()

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drnas_ray.results.layout import is_of_trial, is_read
+
 if TYPE_CHECKING:
     from drnas_ray.core.stores import Store
 
@@ -33,7 +35,7 @@ def local_copies(args: Sequence[str]) -> Iterator[list[str]]:
             yield replaced
         finally:
             for folder, store in _copies.items():
-                store.push(folder)
+                store.push(folder, leave=is_of_trial)
             _copies.clear()
 
 
@@ -46,7 +48,7 @@ def _replaced(arg: str, below: Path) -> str:
     store = Store.open(match["uri"])
     folder = below / f"{len(_copies)}-{Path(store.path).name}"
     folder.mkdir()
-    store.pull(folder)
+    store.pull(folder, is_read)
     _copies[folder] = store
     return f"{match['option'] or ''}{folder}"
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from drnas_ray.core.errors import UserError
 
 
 @contextmanager
@@ -16,10 +19,12 @@ def written_aside(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; it is renamed to `path` when the block ends.
 
     So `path` is absent, the old file or the complete new one, whenever the process dies. After an
-    error nothing is left behind. sync: also on the disk before it gets its name, so that it
-    survives a power cut. Raises OSError where it can't be written.
+    error nothing is left behind; a kill leaves a hidden file that ends in `.part`. sync: also on
+    the disk before it gets its name, so that it survives a power cut. Raises OSError where it
+    can't be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Processes on other machines may write to the same shared folder, with the same process id.
+    aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield aside
         if sync:
@@ -43,13 +48,18 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
+def as_json_lines(entries: Iterable[Any]) -> str:
+    """A line of JSON for each."""
+    return "".join(json.dumps(entry) + "\n" for entry in entries)
+
+
 def append_json_line(path: Path, entry: Any, *, sync: bool = False) -> None:
     """Add one line of JSON; a kill may cut it short, which `json_lines` leaves out.
 
     sync: wait until it is on the disk. Raises OSError.
     """
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+        file.write(as_json_lines([entry]))
         file.flush()
         if sync:
             os.fsync(file.fileno())
@@ -58,30 +68,54 @@ def append_json_line(path: Path, entry: Any, *, sync: bool = False) -> None:
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """(line number from 1, value) of every complete line, none where there is no file.
 
-    A last line without a line break was cut off by a kill and is left out. Raises ValueError, with
+    A last line without a line break was cut off by a kill and is left out. Raises UserError, with
     the line's number, for a line that is not JSON, and OSError where the file can't be read.
     """
     if not path.is_file():
         return
-    complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    for number, line in enumerate(complete.splitlines(), start=1):
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    for number, line in enumerate(complete.split(b"\n") if complete else (), start=1):
         try:
             yield number, json.loads(line)
         except ValueError as error:
-            raise ValueError(f"line {number} of {path} is damaged ({error})") from error
+            raise UserError(f"line {number} of {path} is damaged ({error})") from error
+
+
+def drop_cut_line(path: Path) -> None:
+    """Take away a last line that a kill cut short, so that the next one is a line of its own."""
+    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        write_atomically(path, data[: data.rfind(b"\n") + 1])
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the POSIX lock of a file, which is made if need be; yields whether it is held.
+def locked(path: Path, *, byte: int = 0, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """Hold a POSIX lock on one byte of a file, made if need be; yields whether it is held.
 
-    Other processes wait for it, or with `wait=False` are told False at once. The lock goes with
-    the process that holds it, however that ends.
+    Other processes, on other machines too, wait for it, or with `wait=False` are told False at
+    once; shared: only those wait that want it alone. The lock goes with the process that holds it,
+    however that ends. Within one process it keeps nobody out. Raises OSError where the file can't
+    be made, or its file system has no locks.
     """
-    with path.open("a+b") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    descriptor = _lock_file(path)
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.lockf(descriptor, how | (0 if wait else fcntl.LOCK_NB), 1, byte)
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: another process holds it
+        yield False
+        return
+    try:
         yield True
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
+
+
+_lock_files: dict[Path, int] = {}
+
+
+def _lock_file(path: Path) -> int:
+    """A descriptor that stays open: closing any one of a file ends all locks of the process."""
+    path = path.resolve()
+    known = _lock_files.get(path)
+    if known is None or not path.exists() or os.fstat(known).st_ino != path.stat().st_ino:
+        _lock_files[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return _lock_files[path]

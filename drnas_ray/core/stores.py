@@ -2,16 +2,15 @@
 
 Ray Tune writes there by itself. What this program reads and writes besides (plans, exports, tables)
 is small, so it works on a local copy: `pull` brings the files that an analysis reads, `push` takes
-back what is new.
+back what is new. Which those are is said in `results.layout`.
 """
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ from pyarrow import fs
 
 from drnas_ray.core.errors import UserError
 
-READ = (
-    "sweep.json", "retrain.json", "points.jsonl", "*.parquet", "*/params.json", "*/result.json",
-    "*/error.txt", "*/checkpoint_*/epochs.jsonl",
-)  # fmt: skip
-"""What an analysis may read of a results folder; checkpoints' tensors stay where they are."""
+Stamp = tuple[int, int]
+"""Size in bytes and time of change in ns of a local file."""
+Names = Callable[[str], bool]
+"""Some of the files of a folder, told by their paths below it."""
 AT_ONCE = 16
 
 
@@ -35,6 +33,8 @@ class Store:
     uri: str
     files: fs.FileSystem
     path: str
+    _copied: dict[Path, Stamp] = field(default_factory=dict, repr=False, compare=False)
+    """Local files as `pull` left them."""
 
     @classmethod
     def open(cls, uri: str) -> Store:
@@ -91,25 +91,33 @@ class Store:
         with _plainly(self.uri), suppress(FileNotFoundError):
             self.files.delete_file(self.below(name))
 
-    def pull(self, folder: Path) -> None:
-        """Copy what an analysis reads into a local folder."""
-        wanted = [name for name in self.names() if _any(name, READ)]
+    def pull(self, folder: Path, wanted: Names) -> None:
+        """Copy the wanted files into a local folder. Raises UserError where one can't be read."""
+        names = [name for name in self.names() if wanted(name)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for name, content in zip(wanted, pool.map(self.read, wanted), strict=True):
+            for name, content in zip(names, pool.map(self.read, names), strict=True):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
+                self._copied[target] = _stamp(target)
 
-    def push(self, folder: Path) -> None:
-        """Take back what a local folder has besides trials: plans, exports, tables, pictures."""
+    def push(self, folder: Path, leave: Names) -> None:
+        """Take back what is new or changed in a local folder, but for hidden files and these.
+
+        What was only pulled is not written again: it may have changed on the store since.
+        """
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_file() and not _any(name, READ[4:]) and not path.name.startswith("."):
+            if not path.is_file() or leave(name) or path.name.startswith("."):
+                continue
+            if self._copied.get(path) != (stamp := _stamp(path)):
                 self.write(name, path.read_bytes())
+                self._copied[path] = stamp
 
 
-def _any(name: str, forms: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, form) for form in forms)
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -1,19 +1,18 @@
-"""Files under the data root: where it is, locks, writing aside, decoded images kept for later."""
+"""Files under the data root: where it is, its locks, decoded images kept for later."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import locked, written_aside
 from drnas_ray.data.images import Labels, Pixels
 
 FORMAT = "1"
@@ -39,14 +38,16 @@ def writable_folder(folder: Path) -> Path:
 
 @contextmanager
 def lock(root: Path, name: str) -> Iterator[None]:
-    """Hold the lock `name` under `root`: one process at a time, freed also when it dies."""
+    """Hold the lock `name` under `root`: one process at a time, freed also when it dies.
+
+    Raises UserError where nothing can be written there.
+    """
     path = writable_folder(root) / f".{name}.lock"
-    try:
-        handle = path.open("w")
-    except OSError as error:
-        raise _not_writable(path, error) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except OSError as error:
+            raise _not_writable(path, error) from error
         yield
 
 
@@ -55,8 +56,8 @@ def decoded(
 ) -> tuple[Pixels, Labels]:
     """What `make` returns, from root/decoded if it was made before under the same `key`.
 
-    Written aside and renamed, so that a reader never meets half a file; processes that start at
-    the same time do the work once each and the last one's file stays. A kept file that can't be
+    A reader never meets half a file; processes that start at the same time do the work once each
+    and the last one's file stays. A kept file that can't be
     read is made anew.
     """
     digest = hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:24]
@@ -70,15 +71,11 @@ def decoded(
             pass  # cut off by a full disk or a crash of the machine: below it is written again
     images, labels = make()
     writable_folder(path.parent)
-    aside = path.with_name(f".{digest}.{uuid.uuid4().hex}.part")
     try:
-        with aside.open("xb") as handle:
+        with written_aside(path) as aside, aside.open("xb") as handle:
             np.savez(handle, images=images, labels=labels)
-        aside.replace(path)
     except OSError as error:
         raise _not_writable(path, error) from error
-    finally:
-        aside.unlink(missing_ok=True)
     return images, labels
 
 

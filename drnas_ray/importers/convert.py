@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from drnas_ray import __version__
 from drnas_ray.benchmarks.columns import CELLS, SCHEMA_VERSION
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import written_aside
 from drnas_ray.importers.collect import CURVES, Collector
 from drnas_ray.importers.official import Report, is_official, read_official
 from drnas_ray.importers.tidy import tidy_columns
@@ -77,8 +77,9 @@ def import_benchmark(
         "importer": f"drnas-ray {__version__}",
     }
     numbered = 0
-    with _aside(target) as new_table, _aside(curves) as new_curves:
-        assert new_table is not None
+    with ExitStack() as files:
+        new_table = files.enter_context(_aside(target))
+        new_curves = None if curves is None else files.enter_context(_aside(curves))
         if official:
             columns, cells, numbered = _official(source, new_curves, facts, report or _silent)
         elif trained:
@@ -124,21 +125,14 @@ def _naming() -> dict[str, pa.Array]:
 
 
 @contextmanager
-def _aside(path: Path | None) -> Iterator[Path | None]:
-    """A path beside it to write to, moved into place at the end and removed after an error."""
-    if path is None:
-        yield None
-        return
+def _aside(path: Path) -> Iterator[Path]:
+    """As `written_aside`. Raises UserError where no file can be written under this name."""
     if not path.parent.is_dir():
         raise UserError(f"no folder {path.parent} to write {path.name} to")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file name such as {path / 'nb201.parquet'}")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_aside(path) as aside:
         yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _sums(source: Path) -> tuple[str, str]:

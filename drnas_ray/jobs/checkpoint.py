@@ -1,9 +1,8 @@
-"""Checkpoints: written aside and renamed into place; read without running anything in them."""
+"""Checkpoints: complete or absent; read without running anything in them."""
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,23 +11,16 @@ from typing import Any
 import torch
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import written_aside
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write the state so that `path` is either absent, the old one, or complete.
+    """Write the state as `core.files.written_aside` does, also to survive a power cut.
 
     Raises OSError or RuntimeError where it can't be written, and leaves nothing behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except (OSError, RuntimeError):
-        aside.unlink(missing_ok=True)
-        raise
+    with written_aside(path, sync=True) as aside, aside.open("wb") as file:
+        torch.save(state, file)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

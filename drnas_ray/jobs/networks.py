@@ -15,6 +15,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.catalog import DATASETS, load_train
 from drnas_ray.jobs import checkpoint
 from drnas_ray.networks import NETWORKS
+from drnas_ray.results.layout import CHECKPOINT_FILE, checkpoint_files
 from drnas_ray.search.rng import RandomState
 
 
@@ -37,7 +38,7 @@ def trained(config: RetrainConfig, size: NetSize, folders: Iterable[Path]) -> tu
     another size.
     """
     states, problem = [], UserError(f"no checkpoint of {config.genotype} is left")
-    for path in sorted(file for folder in folders for file in folder.glob("checkpoint_*/run.pt")):
+    for path in sorted(f for folder in folders for f in checkpoint_files(folder, CHECKPOINT_FILE)):
         try:
             states.append(checkpoint.load(path, config.canonical_json()))
         except UserError as error:

@@ -1,7 +1,7 @@
 """Columns of an export that no epoch measures: ids, labels, settings, versions, progress.
 
 Figures that an epoch reports are in `drnas_ray.results.metrics`; which file has which columns, in
-which order, is in `drnas_ray.results.layout`.
+which order, is in `drnas_ray.results.export_schema`.
 """
 
 from __future__ import annotations

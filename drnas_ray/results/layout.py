@@ -1,77 +1,110 @@
-"""Which columns each file of an export has, in order, and what is read of a trial's records."""
+"""What lies where in a results folder: every name that this program, or Ray Tune, gives there.
+
+sweep.json                      the sweep, its runs, versions, commit         (manifest.py)
+retrain.json                    which cells are trained from scratch          (manifest.py)
+points.jsonl                    of a tuning: its points, as they are asked    (journal.py)
+search/TRIAL/                   a run; `search-1` and so on of later drivers of a tuning
+retrain/TRIAL/                  a training from scratch; `retrain-1` ... of cells that came later
+packed/TRIAL/                   a batch of short runs
+    params.json                 what the trial was told                       (records.py)
+    result.json                 its reports, a line each
+    error.txt                   its failures
+    passed_over.jsonl           checkpoints that were damaged
+    checkpoint_*/run.pt         the whole state
+    checkpoint_*/epochs.jsonl   all reports up to that epoch, for readers without torch
+runs.parquet, epochs.parquet, retrains.parquet    an export of all this
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
 
-from drnas_ray.results.columns import (
-    ARCH_INDEX,
-    CANONICAL,
-    DEVICE,
-    EPOCH,
-    HOST,
-    REPORTED,
-    RESTARTS,
-    RUN_HEAD,
-    RUN_ID,
-    RUN_TAIL,
-    STATUS,
-    THREADS,
-    TRAINING_HEAD,
-    TRAINING_TAIL,
-    Column,
-)
-from drnas_ray.results.kinds import Kind
-from drnas_ray.results.metrics import METRICS, Metric
+SWEEP_FILE = "sweep.json"
+RETRAIN_FILE = "retrain.json"
+JOURNAL_FILE = "points.jsonl"
 
-Files = Mapping[str, tuple[Column, ...]]
-"""File name without .parquet, to its columns in order."""
+SEARCH, RETRAIN, BATCHES = "search", "retrain", "packed"
+"""Kinds of trials, named as their experiments' folders."""
 
-_RECORD_HEAD = (EPOCH, STATUS)
-_RECORD_TAIL = (DEVICE, THREADS, HOST, RESTARTS, REPORTED)
-_RUN_FIGURES = (
-    "genotype", "canonical", "arch_index", "skip_count", "val_acc_pct", "val_mean_acc_pct",
-    "queries", "simulated_s", "entropy_nats", "search_s", "gpu_peak_mib",
-)  # fmt: skip
-"""Their order in runs.parquet since version 1; figures of later versions follow."""
+PARAMS_FILE = "params.json"
+REPORTS_FILE = "result.json"
+ERROR_FILE = "error.txt"
+PASSED_OVER_FILE = "passed_over.jsonl"
+CHECKPOINT_FILE = "run.pt"
+RECORDS_FILE = "epochs.jsonl"
+_CHECKPOINT = "checkpoint_"
+
+# What an analysis reads, once for all: `sources` lists it and `is_source` recognises it, and what a
+# store copies and what makes an export stale follow from these.
+_PLANS = (SWEEP_FILE, RETRAIN_FILE, JOURNAL_FILE)
+_KINDS = (SEARCH, RETRAIN, BATCHES)
+_TRIAL_FILES = (PARAMS_FILE, REPORTS_FILE, ERROR_FILE, PASSED_OVER_FILE)
+_CHECKPOINT_FILES = (RECORDS_FILE,)
 
 
-def file_columns(metrics: Sequence[Metric] = METRICS) -> Files:
-    """The three files of an export. Raises ValueError where two columns have one name."""
-    sums = [CANONICAL, ARCH_INDEX, *(m.in_runs.column(m) for m in metrics if m.in_runs)]
-    places = {name: place for place, name in enumerate(_RUN_FIGURES)}
-    sums.sort(key=lambda column: places.get(column.name, len(places)))
-    files = {
-        "runs": (*RUN_HEAD, *sums, *RUN_TAIL),
-        "epochs": (
-            RUN_ID, *_RECORD_HEAD, *(m for m in metrics if m.searching), *_RECORD_TAIL,
-        ),
-        "retrains": (
-            *TRAINING_HEAD, *(m.in_retrains.column(m) for m in metrics if m.in_retrains),
-            *TRAINING_TAIL,
-        ),
-    }  # fmt: skip
-    for file, columns in files.items():
-        names = [column.name for column in columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"column '{twice[0]}' stands twice in {file}.parquet")
-    return files
+def experiment(kind: str, number: int = 0) -> str:
+    """The folder of the experiment of this number: `search`, `search-1`, and so on."""
+    return f"{kind}-{number}" if number else kind
 
 
-def schema_version(files: Files) -> int:
-    """That of the newest column."""
-    return max(column.since for columns in files.values() for column in columns)
+def export_file(folder: Path, table: str) -> Path:
+    """Where an export has the table: runs, epochs or retrains."""
+    return folder / f"{table}.parquet"
 
 
-def record_columns(*, training: bool, metrics: Sequence[Metric] = METRICS) -> dict[str, Kind]:
-    """What is read of the records of a run, or of a training: column to type."""
-    figures = (m for m in metrics if (m.training if training else m.searching))
-    return {c.name: c.kind for c in (*_RECORD_HEAD, *figures, *_RECORD_TAIL)}
+def trial_folders(results: Path, kind: str, name: str = "*") -> list[Path]:
+    """The trials' folders of all experiments of a kind; `name` may be a pattern."""
+    return sorted([*results.glob(f"{kind}/{name}"), *results.glob(f"{kind}-*/{name}")])
 
 
-FILES = file_columns()
-SCHEMA_VERSION = schema_version(FILES)
-SEARCH_COLUMNS: Mapping[str, Kind] = record_columns(training=False)
-RETRAIN_COLUMNS: Mapping[str, Kind] = record_columns(training=True)
-ALIASES: Mapping[str, str] = {c.name: c.key for c in _RECORD_TAIL if c.key}
-"""Our column, to the key that Tune writes for it; a record's own key of that name goes first."""
+def checkpoint_files(trial: Path, name: str) -> list[Path]:
+    """The file of this name (CHECKPOINT_FILE or RECORDS_FILE) of each checkpoint of a trial."""
+    return sorted(trial.glob(f"{_CHECKPOINT}*/{name}"))
+
+
+def sources(results: Path) -> Iterator[str]:
+    """Paths below `results` of every file that an export may be made of; not all need exist."""
+    yield from _PLANS
+    for kind in _KINDS:
+        for folder in (results / kind, *results.glob(f"{kind}-*")):
+            if folder.is_dir():
+                yield from _trial_sources(results, folder.name)
+
+
+def _trial_sources(results: Path, experiment_name: str) -> Iterator[str]:
+    # scandir, not glob: a large sweep has ten thousand trials.
+    with os.scandir(results / experiment_name) as trials:
+        for trial in trials:
+            if not trial.is_dir():
+                continue
+            here = f"{experiment_name}/{trial.name}"
+            yield from (f"{here}/{name}" for name in _TRIAL_FILES)
+            with os.scandir(trial.path) as entries:
+                for entry in entries:
+                    if entry.name.startswith(_CHECKPOINT):
+                        yield from (f"{here}/{entry.name}/{name}" for name in _CHECKPOINT_FILES)
+
+
+def is_of_trial(name: str) -> bool:
+    """Whether the path below a results folder is one of `sources` that a trial writes."""
+    folder, _, rest = name.partition("/")
+    if not any(folder == kind or folder.startswith(f"{kind}-") for kind in _KINDS):
+        return False
+    _, _, file = rest.partition("/")
+    return file in _TRIAL_FILES or any(
+        file.count("/") == 1 and fnmatchcase(file, f"{_CHECKPOINT}*/{one}")
+        for one in _CHECKPOINT_FILES
+    )
+
+
+def is_source(name: str) -> bool:
+    """Whether the path below a results folder is one of `sources`."""
+    return name in _PLANS or is_of_trial(name)
+
+
+def is_read(name: str) -> bool:
+    """Whether a command may read the file: a source, an export, or a part of a cache of cells."""
+    return is_source(name) or name.endswith(".parquet")

@@ -1,28 +1,45 @@
-"""The files that a sweep leaves beside Tune's own: sweep.json, retrain.json, trial folders.
+"""sweep.json and retrain.json: what is to be run, written down before anything runs, and read.
 
-Those of a tuning's points are read by `analysis.records.points`.
+The same models write and read, so a folder of this version and of the ones before is read alike:
+an entry that a version had not yet has its default here.
 """
 
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from drnas_ray.config import DataSettings
+from drnas_ray import __version__
+from drnas_ray.config import DataSettings, RetrainConfig, RunSettings
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import write_json
+from drnas_ray.results.layout import RETRAIN, RETRAIN_FILE, SWEEP_FILE, experiment
+
+SCHEMA_VERSION = 1
 
 
-class _File(BaseModel):
+class _Entry(BaseModel):
     """Keys that a later version adds are none of our business; those we read are checked."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def written(self) -> dict[str, Any]:
+        """What the file says of it: what was set, and no defaults."""
+        return self.model_dump(exclude_unset=True)
 
-class RunEntry(_File):
-    """One planned run of sweep.json."""
+
+F = TypeVar("F", bound=_Entry)
+
+
+class RunEntry(_Entry):
+    """One planned run, of sweep.json or of a tuning's journal."""
 
     run_id: str
     label: str
@@ -32,24 +49,48 @@ class RunEntry(_File):
     seed: int
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
+    """The grid's settings in force for it."""
     config: dict[str, Any]
     parent_run_id: str | None = None
+    """Population-based training: the run whose state it goes on from, after `from_epoch`."""
     from_epoch: int | None = None
 
+    @classmethod
+    def of(cls, config: RunSettings, label: str, variant: Mapping[str, Any]) -> RunEntry:
+        """The entry of a run with these settings."""
+        return cls(
+            run_id=config.id(),
+            label=label,
+            method=config.method.name,
+            space=config.space,
+            dataset=config.data.label,
+            seed=config.seed,
+            epochs=config.steps,
+            variant=dict(variant),
+            config=config.model_dump(mode="json"),
+        )
 
-class SweepFile(_File):
+    def forked(self, run_id: str, parent_run_id: str, from_epoch: int) -> RunEntry:
+        """The entry of a run of another id that goes on from the parent's state."""
+        more = {"run_id": run_id, "parent_run_id": parent_run_id, "from_epoch": from_epoch}
+        return self.model_copy(update=more)
+
+
+class SweepFile(_Entry):
     """sweep.json: what was to be run, and with which versions."""
 
     schema_version: Literal[1]
     name: str
     protocol: str
+    sweep: dict[str, Any] = {}
+    """The settings of the sweep file."""
     versions: dict[str, str | None] = {}
     git_commit: str | None = None
-    sweep: dict[str, Any] = {}
     runs: tuple[RunEntry, ...]
+    """None of a tuning: those are in its journal."""
 
 
-class _Recipe(_File):
+class _Recipe(_Entry):
     """What we read of a RetrainConfig."""
 
     genotype: str
@@ -59,84 +100,126 @@ class _Recipe(_File):
     epochs: int = Field(ge=1)
 
 
-class RetrainJob(_File):
+class RetrainJob(_Entry):
     """One training from scratch of retrain.json, and the runs whose cell it trains."""
 
     retrain_id: str
+    folder: str = RETRAIN
+    """Of the experiment that its trial belongs to."""
     config: dict[str, Any]
     run_ids: tuple[str, ...]
-    recipe: _Recipe
+    recipe: _Recipe = Field(exclude=True)
+    """The config again, typed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed(cls, data: Any) -> Any:
+        return {**data, "recipe": data.get("config")} if isinstance(data, Mapping) else data
 
 
-class _RetrainFile(_File):
+class _RetrainFile(_Entry):
     schema_version: Literal[1]
     jobs: tuple[RetrainJob, ...]
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise UserError(f"{path} can't be read ({err}): it must be the JSON of a sweep") from err
-
-
-def _first_problem(path: Path, err: ValidationError) -> UserError:
-    problem = err.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    value = problem["input"]
-    got = "" if isinstance(value, dict | list) else f", got {value!r}"
-    return UserError(f"{path}: {place}: {problem['msg']}{got}")
+def write_sweep(
+    folder: Path, name: str, protocol: str, sweep: Mapping[str, Any], runs: Sequence[RunEntry]
+) -> None:
+    """Write sweep.json; `sweep` is the sweep's own settings. Raises OSError."""
+    file = SweepFile(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        protocol=protocol,
+        sweep=dict(sweep),
+        versions=_versions(),
+        git_commit=_git_commit(),
+        runs=tuple(runs),
+    )
+    write_json(folder / SWEEP_FILE, file.written())
 
 
 def load_sweep(results: Path) -> SweepFile:
     """sweep.json of a results folder. Raises UserError if it is no such folder, or damaged."""
-    path = results / "sweep.json"
+    path = results / SWEEP_FILE
     if not results.is_dir():
         raise UserError(f"no folder {results}: give the folder that a sweep wrote")
     if not path.is_file():
-        raise UserError(f"{results} is no results folder: it has no sweep.json")
-    try:
-        return SweepFile.model_validate(_json(path))
-    except ValidationError as err:
-        raise _first_problem(path, err) from err
+        raise UserError(f"{results} is not a results folder: it has no {SWEEP_FILE}")
+    return _read(path, SweepFile)
 
 
 def load_retrain(results: Path) -> tuple[RetrainJob, ...]:
     """The jobs of retrain.json, none without that file. Raises UserError if it is damaged."""
-    path = results / "retrain.json"
-    if not path.is_file():
-        return ()
-    data = _json(path)
-    jobs = data.get("jobs") if isinstance(data, dict) else None
-    for job in jobs if isinstance(jobs, list) else ():
-        if isinstance(job, dict):  # the same object twice: once typed, once kept as it is
-            job["recipe"] = job.get("config")
-    try:
-        return _RetrainFile.model_validate(data).jobs
-    except ValidationError as err:
-        raise _first_problem(path, err) from err
+    path = results / RETRAIN_FILE
+    return _read(path, _RetrainFile).jobs if path.is_file() else ()
 
 
-def trial_folders(results: Path, kind: str, key: str) -> tuple[dict[str, list[Path]], list[str]]:
-    """The trial folders of a kind, by the id that their params.json has under `job.key`.
+def note_retrains(
+    out: Path, jobs: Mapping[str, tuple[RetrainConfig, list[str]]]
+) -> dict[str, list[str]]:
+    """Note in retrain.json which cells are trained, and for which runs; folder -> retrain ids.
 
-    kind: `search` or `retrain`; a resumed sweep may have `retrain-1` and so on beside `retrain`.
-
-    A folder without params.json holds no trial; one that can't be read gives a warning.
+    Ids that an earlier call noted stay in the folder they were given; new ones (of runs that
+    failed then and are done now) get a folder of their own, for an experiment of Ray Tune's is
+    resumed with the trials it began with. Raises UserError where the file is damaged.
     """
-    found: dict[str, list[Path]] = {}
-    warnings: list[str] = []
-    for folder in sorted([*results.glob(f"{kind}/*"), *results.glob(f"{kind}-*/*")]):
-        path = folder / "params.json"
-        if not path.is_file():
-            continue
-        try:
-            params = json.loads(path.read_text(encoding="utf-8"))
-            # A trial of a tuning holds several runs.
-            for job in params["job"].get("runs", [params["job"]]):
-                found.setdefault(str(job[key]), []).append(folder)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            warnings.append(
-                f"{folder.parent.name}/{folder.name}: no {key} in its params.json: left out"
-            )
-    return found, warnings
+    folder_of = {job.retrain_id: job.folder for job in load_retrain(out)}
+    names = (experiment(RETRAIN, number) for number in range(len(folder_of) + 1))
+    fresh = next(name for name in names if name not in folder_of.values())
+    folders: dict[str, list[str]] = {}
+    for key in jobs:
+        folders.setdefault(folder_of.get(key, fresh), []).append(key)
+    entries = [
+        RetrainJob.model_validate(
+            {
+                "retrain_id": key,
+                "folder": folder_of.get(key, fresh),
+                "config": config.model_dump(mode="json"),
+                "run_ids": waiting,
+            }
+        )
+        for key, (config, waiting) in jobs.items()
+    ]
+    file = _RetrainFile(schema_version=SCHEMA_VERSION, jobs=tuple(entries))
+    write_json(out / RETRAIN_FILE, file.written())
+    return folders
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing wrong, on one line."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    value = problem["input"]
+    got = "" if isinstance(value, dict | list) else f", got {value!r}"
+    return f"{place}: {problem['msg']}{got}" if place else f"{problem['msg']}{got}"
+
+
+def _read(path: Path, kind: type[F]) -> F:
+    try:
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged: {first_problem(error)}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged, or not the JSON of a sweep: {error}") from error
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "drnas_ray": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "ray": version("ray"),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the program's own checkout; None where it was installed without one."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -2,8 +2,8 @@
 
 To add a metric:
 
-1. Add one entry to `METRICS` below. `since` is the schema version (`layout.SCHEMA_VERSION`) of the
-   last release plus one.
+1. Add one entry to `METRICS` below. `since` is the schema version of the last release
+   (`export_schema.SCHEMA_VERSION`) plus one.
 2. Report it: return it from `Method.notes`, or put it into the record of the loop that measures it.
    A figure without an entry is an error at the epoch that reports it.
 3. `drnas metrics --markdown > docs/metrics.md`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from drnas_ray.results.columns import Column
-from drnas_ray.results.layout import file_columns, schema_version
+from drnas_ray.results.export_schema import file_columns, schema_version
 from drnas_ray.results.metrics import METRICS, Metric, RunKind, tunable
 
 _ROWS_OF = {

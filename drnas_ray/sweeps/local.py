@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import append_json_line, write_json
 from drnas_ray.jobs.single import begin
+from drnas_ray.results.layout import CHECKPOINT_FILE, PARAMS_FILE, REPORTS_FILE, SEARCH
 from drnas_ray.search.device import pick_device
 from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan.runs import plan_runs
@@ -43,21 +43,18 @@ def run_search(
     threads = sweep.resources.threads
     ids = {"run_id": run.run_id}
     job = begin(run.config, ids, threads=threads, data_root=data_root, device=pick_device())
-    folder = out / "search" / run.folder
+    folder = out / SEARCH / run.folder
     folder.mkdir(parents=True, exist_ok=True)
     settings = run.config.model_dump(mode="json")
     params = {"job": {**ids, "settings": settings}, "threads": threads}
-    (folder / "params.json").write_text(json.dumps(params))
-    saved = folder / "run.pt"
+    write_json(folder / PARAMS_FILE, params)
+    saved = folder / CHECKPOINT_FILE
     if saved.exists():
         job.load(saved)
     while not job.ended:
         record = job.step()
         # The line first: killed in between, the epoch is done again and its last line counts.
-        with (folder / "result.json").open("a") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_json_line(folder / REPORTS_FILE, record, sync=True)
         job.save(saved)
         report(record, run.epochs)
     return job.records[-1]

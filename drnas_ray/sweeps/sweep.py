@@ -16,8 +16,11 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
 from drnas_ray.data.catalog import prepare
 from drnas_ray.jobs.single import open_table
+from drnas_ray.results.layout import BATCHES, SEARCH, is_of_trial
+from drnas_ray.results.manifest import note_retrains
+from drnas_ray.results.status import Status
 from drnas_ray.spaces import space_named
-from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
+from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan.runs import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.ray_tune.track import check_tracking
 from drnas_ray.sweeps.ray_tune.tuner import HowToRun, TrialJob, cluster, run_jobs, trial_resources
@@ -84,7 +87,7 @@ def run_sweep(
     if sweep.search is not None:
         if store is not None:
             raise UserError(
-                f"search: with --out {store.uri}: the ledger of a tuning is a local file: name a "
+                f"search: with --out {store.uri}: the journal of a tuning is a local file: name a "
                 "folder, shared by all nodes, and copy it afterwards"
             )
         tuning = plan_tuning(sweep)
@@ -99,21 +102,21 @@ def run_sweep(
         trial_resources(how.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
         if store is not None:
-            store.push(out)
+            store.push(out, leave=is_of_trial)
         on_cpu = replace(how, resources=how.resources.model_copy(update={"gpu": 0.0}))
-        records = run_jobs(_packs(runs), trainables.pack, out / "packed", on_cpu)
-        records += run_jobs(_searches(runs), trainables.search, out / "search", how)
+        records = run_jobs(_packs(runs), trainables.pack, out / BATCHES, on_cpu)
+        records += run_jobs(_searches(runs), trainables.search, out / SEARCH, how)
         finished = {
             str(record["run_id"]): str(record["genotype"])
             for record in _single(records)
-            if record.get("status") == "done"
+            if record.get("status") == Status.done
         }
         retrains = plan_retrains(sweep, finished, runs)
         if not retrains:
             return
         noted = note_retrains(out, retrains)
         if store is not None:
-            store.push(out)
+            store.push(out, leave=is_of_trial)
         for folder, keys in noted.items():
             jobs = [_retrain_job(key, retrains[key][0]) for key in keys]
             run_jobs(jobs, trainables.retrain, out / folder, how)

@@ -18,6 +18,7 @@ from drnas_ray.benchmarks.cache import CellCache
 from drnas_ray.cli.stores import local_copies, shown, store_of
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
+from drnas_ray.results.layout import is_of_trial, is_read
 from tests.benchmarks.test_cache import key, never, row
 
 
@@ -66,20 +67,33 @@ def test_pull_brings_what_is_read_and_push_what_is_new(store, tmp_path):
     for name in (
         "sweep.json", "runs.parquet", "search/t/params.json", "search/t/result.json",
         "search/t/checkpoint_000001/epochs.jsonl", "search/t/checkpoint_000001/run.pt",
-        "search/tuner.pkl",
+        "search/t/passed_over.jsonl", "search/tuner.pkl",
     ):  # fmt: skip
         store.write(name, name.encode())
     here = tmp_path / "here"
-    store.pull(here)
+    store.pull(here, is_read)
     got = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
     assert got == {name for name in store.names() if not name.endswith((".pt", ".pkl"))}
     (here / "search/t/result.json").write_text("not ours to change")
     (here / "table.md").write_text("a table")
     (here / "cells").mkdir()
     (here / "cells/one.png").write_bytes(b"png")
-    store.push(here)
+    store.push(here, leave=is_of_trial)
     assert store.read("table.md") == b"a table" and store.read("cells/one.png") == b"png"
     assert store.read("search/t/result.json") == b"search/t/result.json"
+
+
+def test_what_changed_on_the_store_meanwhile_is_kept(store, tmp_path):
+    store.write("retrain.json", b"before")
+    here = tmp_path / "here"
+    store.pull(here, is_read)
+    store.write("retrain.json", b"noted since")  # by the sweep, while a table is made here
+    (here / "table.md").write_text("a table")
+    store.push(here, leave=is_of_trial)
+    assert store.read("retrain.json") == b"noted since" and store.read("table.md") == b"a table"
+    (here / "retrain.json").write_text("changed here")
+    store.push(here, leave=is_of_trial)
+    assert store.read("retrain.json") == b"changed here"
 
 
 def test_wrong_uris():
@@ -156,7 +170,7 @@ def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path):
     assert any(name.endswith("run.pt") for name in names)
     here = command(tmp_path, "sweep", "stored.yaml", "--out", "here")
     assert here.returncode == 0, here.stderr
-    Store.open(uri).pull(tmp_path / "copy")
+    Store.open(uri).pull(tmp_path / "copy", is_read)
     assert_same(tmp_path / "copy", tmp_path / "here")
     again = command(tmp_path, "sweep", "stored.yaml", "--out", uri)
     assert again.returncode == 2 and "--resume" in again.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def test_a_full_disk_leaves_the_old_file(
             raise RuntimeError("unexpected pos 704 vs 598") from error
 
     if place == "fsync":
-        monkeypatch.setattr(checkpoint.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(checkpoint.torch, "save", torch_save)
     with pytest.raises((OSError, RuntimeError)) as caught:

@@ -14,7 +14,7 @@ from drnas_ray.jobs.records import check_record
 from drnas_ray.jobs.single import RecordedJob, begin
 from drnas_ray.methods import METHODS
 from drnas_ray.parsing import retrain_config, run_config
-from drnas_ray.results.layout import RETRAIN_COLUMNS, SEARCH_COLUMNS
+from drnas_ray.results.export_schema import RETRAIN_COLUMNS, SEARCH_COLUMNS
 from drnas_ray.results.metrics import RunKind, tunable
 from drnas_ray.search.loop import Search
 from drnas_ray.spaces import SPACES

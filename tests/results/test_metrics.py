@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from analysis.records import rows
 from analysis.records.schema import ARROW, read_frame, schemas
-from analysis.records.trial import Record
 from drnas_ray.cli import app
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs.records import check_record
+from drnas_ray.results.export_schema import FILES, SCHEMA_VERSION, file_columns, record_columns
+from drnas_ray.results.export_schema import schema_version as version_of
 from drnas_ray.results.kinds import INTEGER, REAL, STRENGTHS, TEXT
-from drnas_ray.results.layout import FILES, SCHEMA_VERSION, file_columns, record_columns
-from drnas_ray.results.layout import schema_version as version_of
 from drnas_ray.results.metrics import METRICS, SUPERNET, Metric, RunKind, Summary, tunable
 from drnas_ray.results.metrics_page import markdown, text
+from drnas_ray.results.records import Record
 from drnas_ray.sweeps.spec.sweep import load_sweep
 from drnas_ray.sweeps.tune.plan import plan_tuning
 

@@ -1,4 +1,4 @@
-"""Population-based training without a cluster: who goes on from whom, by the ledger alone."""
+"""Population-based training without a cluster: who goes on from whom, by the journal alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from test_tuning import tuning_of
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Ledger
+from drnas_ray.results.journal import Journal
 from drnas_ray.sweeps.spec.dimensions import dimensions
 from drnas_ray.sweeps.tune.population import FACTORS, PopulationSearcher, changed
 
@@ -29,7 +29,7 @@ PBT: dict[str, Any] = {
 
 def population(tmp_path: Path, name: str = "a", **over: Any) -> PopulationSearcher:
     tuning = tuning_of(tmp_path, {**PBT, **over})  # of 9 epochs: generations end at 4, 8, 9
-    return PopulationSearcher(tuning, Ledger(tmp_path / f"{name}.jsonl"), 3)
+    return PopulationSearcher(tuning, Journal(tmp_path / f"{name}.jsonl"), 3)
 
 
 def train(searcher: PopulationSearcher, trial: str, job: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
     jobs = run_all(searcher)
     assert [job["until"] for job in jobs] == [4] * 8 + [8] * 8 + [9] * 8
     assert searcher.left == 0
-    points = searcher.ledger.points
+    points = searcher.journal.points
     first = {point.number: point.curve[4] for point in points[:8]}
     order = sorted(first, key=lambda number: -first[number])
     copies = [point for point in points if point.fork and point.fork["epoch"] == 4]
@@ -80,9 +80,9 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
     for point in copies:
         assert point.fork is not None
         parent = points[point.fork["parent"]]
-        assert [run["parent_run_id"] for run in point.runs] == [r["run_id"] for r in parent.runs]
-        assert {run["from_epoch"] for run in point.runs} == {4}
-    ids = [run["run_id"] for point in points for run in point.runs]
+        assert [run.parent_run_id for run in point.runs] == [r.run_id for r in parent.runs]
+        assert {run.from_epoch for run in point.runs} == {4}
+    ids = [run.run_id for point in points for run in point.runs]
     assert len(set(ids)) == len(ids)
     job = next(job for job in jobs if job["point"] == copies[0].number)
     assert (job["begin"], job["until"], job["parent"]["epoch"]) == (4, 8, 4)
@@ -93,12 +93,12 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
 def test_a_driver_that_follows_decides_the_same(lines: int, tmp_path: Path) -> None:
     whole = population(tmp_path)
     run_all(whole)
-    text = whole.ledger.path.read_text().splitlines(keepends=True)
+    text = whole.journal.path.read_text().splitlines(keepends=True)
     (tmp_path / "b.jsonl").write_text("".join(text[:lines]))
     run_all(again := population(tmp_path, "b"))
-    values = [(point.values, point.fork, point.runs) for point in again.ledger.points]
-    assert values == [(point.values, point.fork, point.runs) for point in whole.ledger.points]
-    assert [p.status for p in again.ledger.points] == [p.status for p in whole.ledger.points]
+    values = [(point.values, point.fork, point.runs) for point in again.journal.points]
+    assert values == [(point.values, point.fork, point.runs) for point in whole.journal.points]
+    assert [p.status for p in again.journal.points] == [p.status for p in whole.journal.points]
 
 
 def test_a_member_that_failed_is_replaced(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_member_that_failed_is_replaced(tmp_path: Path) -> None:
     job = searcher.suggest("t")["job"]
     searcher.on_trial_complete("t", error=True)
     run_all(searcher)
-    members = [p for p in searcher.ledger.points if p.fork and p.fork["member"] == job["point"]]
+    members = [p for p in searcher.journal.points if p.fork and p.fork["member"] == job["point"]]
     assert [point.status for point in members[:1]] == ["error"]
     assert members[1].fork is not None
     assert members[1].fork["epoch"] == 4

@@ -14,18 +14,15 @@ from typer.testing import CliRunner
 
 from analysis.records.collect import collect, export
 from drnas_ray.cli import app
-from drnas_ray.config import RetrainConfig
 from drnas_ray.core.errors import UserError
-from drnas_ray.parsing import retrain_config, validated
-from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
+from drnas_ray.parsing import validated
+from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.ray_tune import tuner
 from drnas_ray.sweeps.ray_tune.tuner import trial_resources
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
 __all__ = ["reference"]  # a fixture
-
-CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|{}~2|"
 
 
 def sweep_of(**over: Any) -> SweepConfig:
@@ -150,31 +147,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         made(tmp_path / "file" / "out", sweep_of())
 
 
-# Retrainings -----------------------------------------------------------------------------------
-
-
-def job(op: str, *runs: str) -> tuple[RetrainConfig, list[str]]:
-    data = {"name": "digits"}
-    return retrain_config({"genotype": CELL.format(op), "data": data}), list(runs)
-
-
-def noted(out: Path) -> list[tuple[str, str, list[str]]]:
-    told = json.loads((out / "retrain.json").read_text())
-    assert told["schema_version"] == 1
-    return [(each["retrain_id"], each["folder"], each["run_ids"]) for each in told["jobs"]]
-
-
-def test_new_retrainings_get_a_folder_of_their_own(tmp_path: Path) -> None:
-    one = {"k1": job("none", "r1"), "k2": job("skip_connect", "r2")}
-    assert note_retrains(tmp_path, one) == {"retrain": ["k1", "k2"]}
-    assert noted(tmp_path) == [("k1", "retrain", ["r1"]), ("k2", "retrain", ["r2"])]
-    assert note_retrains(tmp_path, one) == {"retrain": ["k1", "k2"]}
-    more = {"k0": job("nor_conv_1x1", "r0"), **one}
-    assert note_retrains(tmp_path, more) == {"retrain-1": ["k0"], "retrain": ["k1", "k2"]}
-    last = {**more, "k3": job("nor_conv_3x3", "r3")}
-    folders = note_retrains(tmp_path, last)
-    assert folders == {"retrain-1": ["k0"], "retrain": ["k1", "k2"], "retrain-2": ["k3"]}
-    assert note_retrains(tmp_path, last) == folders
+# What a whole sweep leaves ---------------------------------------------------------------------
 
 
 def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
@@ -191,9 +164,6 @@ def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
         assert len(same) == 2
         assert len({run["retrain_id"] for run in same}) == 1
         assert len({run["retrain_test_acc_pct"] for run in same}) == 1
-
-
-# What a whole sweep leaves ---------------------------------------------------------------------
 
 
 def test_runs_carry_variant_epochs_and_figures(reference: Path) -> None:

@@ -1,4 +1,4 @@
-"""HyperOpt without a cluster: spaces, suggestions, the ledger, the searcher, refusals."""
+"""HyperOpt without a cluster: spaces, suggestions, the searcher, refusals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.hyperopt import HyperOptSearch
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Ledger
+from drnas_ray.results.journal import Journal
 from drnas_ray.sweeps.spec.dimensions import dimensions
 from drnas_ray.sweeps.spec.sweep import Resources, load_sweep
 from drnas_ray.sweeps.sweep import checked_plan
@@ -138,53 +138,6 @@ def test_what_failed_counts_as_the_worst() -> None:
     assert nexts[0] == nexts[1] != nexts[2]
 
 
-# --- the ledger ---------------------------------------------------------------------------------
-
-
-def filled(path: Path) -> Ledger:
-    ledger = Ledger(path)
-    ledger.add({"a": 1}, [{"run_id": "r0"}])
-    ledger.report(0, 1, 50.0)
-    ledger.report(0, 2, 60.0)
-    ledger.end(0, "done")
-    ledger.add({"a": 2}, [{"run_id": "r1"}])
-    ledger.report(1, 1, math.nan)
-    ledger.add({"a": 1}, same_as=0)
-    return ledger
-
-
-def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = filled(tmp_path / "points.jsonl")
-    read = Ledger(tmp_path / "points.jsonl")
-    assert read.points == written.points
-    first, second, third = read.points
-    assert (first.objective, first.ended, first.folder) == (60.0, True, "point-0000-r0")
-    assert (second.objective, second.ended) == (None, False)
-    assert third.ended
-    assert [read.loss(point, -1.0) for point in read.points] == [-60.0, None, -60.0]
-    assert (read.twin({"a": 2}), read.twin({"a": 3})) == (1, None)
-
-
-@pytest.mark.parametrize("cut", range(1, 30, 4))
-def test_a_line_cut_short_is_dropped_and_written_anew(cut: int, tmp_path: Path) -> None:
-    path = tmp_path / "points.jsonl"
-    filled(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-cut])
-    ledger = Ledger(path)
-    assert len(ledger.points) == 2
-    ledger.add({"a": 1}, same_as=0)
-    assert path.read_bytes() == whole
-
-
-def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "points.jsonl"
-    filled(path)
-    path.write_text(path.read_text().replace('{"point": 0, "epoch": 1', '{"point": 9, "epoch": 1'))
-    with pytest.raises(UserError, match=r"line 2 of .*points\.jsonl is damaged"):
-        Ledger(path)
-
-
 # --- the searcher -------------------------------------------------------------------------------
 
 
@@ -196,35 +149,35 @@ def answer(searcher: PointSearcher, trial: str, job: dict[str, Any], status: str
 
 
 def test_a_searcher_that_is_killed_and_followed_asks_the_same(tmp_path: Path) -> None:
-    """At every point the ledger alone carries the tuning on, one point at a time."""
+    """At every point the journal alone carries the tuning on, one point at a time."""
     tuning = tuning_of(tmp_path)
-    undisturbed = PointSearcher(tuning, Ledger(tmp_path / "a.jsonl"), 1)
+    undisturbed = PointSearcher(tuning, Journal(tmp_path / "a.jsonl"), 1)
     for number in range(12):
         answer(undisturbed, str(number), undisturbed.suggest(str(number)))
     assert undisturbed.suggest("x") == Searcher.FINISHED
     for number in range(12):
-        searcher = PointSearcher(tuning, Ledger(tmp_path / "b.jsonl"), 1)
+        searcher = PointSearcher(tuning, Journal(tmp_path / "b.jsonl"), 1)
         job = searcher.suggest("t")
         if number % 3 == 1:  # killed with a point under way: the next one has it again
             searcher.on_trial_result("t", {"epoch": 1, "objective": 1.0})
-            searcher = PointSearcher(tuning, Ledger(tmp_path / "b.jsonl"), 1)
+            searcher = PointSearcher(tuning, Journal(tmp_path / "b.jsonl"), 1)
             assert searcher.left == 12 - number
             assert searcher.suggest("u") == job
             answer(searcher, "u", job)
         else:
             answer(searcher, "t", job)
-    again = Ledger(tmp_path / "b.jsonl")
-    assert again.points == undisturbed.ledger.points
+    again = Journal(tmp_path / "b.jsonl")
+    assert again.points == undisturbed.journal.points
     assert PointSearcher(tuning, again, 1).left == 0
 
 
 def test_points_to_start_from_come_first_and_each_has_a_run_a_seed(tmp_path: Path) -> None:
     points = [{"arch.lr": 0.05, "method.penalty": "kl"}, {"arch.lr": 0.001, "method.penalty": "l2"}]
     tuning = tuning_of(tmp_path, {"points": points})
-    searcher = PointSearcher(tuning, Ledger(tmp_path / "a.jsonl"), 2)
+    searcher = PointSearcher(tuning, Journal(tmp_path / "a.jsonl"), 2)
     jobs = [searcher.suggest(name)["job"] for name in "ab"]
     assert searcher.suggest("c") is None  # two at once
-    assert [point.values for point in searcher.ledger.points] == points
+    assert [point.values for point in searcher.journal.points] == points
     for job, values in zip(jobs, points, strict=True):
         assert [run["settings"]["seed"] for run in job["runs"]] == [0, 1]
         for run in job["runs"]:
@@ -254,17 +207,17 @@ def test_equal_points_run_once_and_impossible_ones_never(tmp_path: Path) -> None
     }
     start = {"weights.lr": 0.1, "weights.lr_min": 0.0}
     tuning = tuning_of(tmp_path, {"space": space, "trials": 30, "points": [start]})
-    ledger = Ledger(tmp_path / "a.jsonl")
-    searcher = PointSearcher(tuning, ledger, 1)
+    journal = Journal(tmp_path / "a.jsonl")
+    searcher = PointSearcher(tuning, journal, 1)
     ran = []
     while (job := searcher.suggest("t")) != Searcher.FINISHED:
         ran.append(job["job"]["point"])
         answer_plain(searcher, "t")
     assert len(ran) == 3  # of four, and lr=0.01 with lr_min=0.05 is none
-    assert len(ledger.points) == 30
-    invalid = [point for point in ledger.points if point.status == "invalid"]
+    assert len(journal.points) == 30
+    invalid = [point for point in journal.points if point.status == "invalid"]
     assert [point.values for point in invalid] == [{"weights.lr": 0.01, "weights.lr_min": 0.05}]
-    assert all(point.ended for point in ledger.points)
+    assert all(point.ended for point in journal.points)
 
 
 def answer_plain(searcher: PointSearcher, trial: str) -> None:
@@ -272,18 +225,18 @@ def answer_plain(searcher: PointSearcher, trial: str) -> None:
 
 
 def test_ends_are_told_apart(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "a.jsonl")
-    searcher = PointSearcher(tuning_of(tmp_path), ledger, 9)
+    journal = Journal(tmp_path / "a.jsonl")
+    searcher = PointSearcher(tuning_of(tmp_path), journal, 9)
     for name in "abcd":
         searcher.suggest(name)
     searcher.on_trial_complete("a", {"epoch": 9, "objective": 3.0, "status": "done"})
     searcher.on_trial_complete("b", {"epoch": 2, "objective": 2.0, "status": "running"})
     searcher.on_trial_complete("c", {"epoch": 2, "objective": math.nan, "status": "diverged"})
     searcher.on_trial_complete("d", error=True)
-    assert [point.status for point in ledger.points] == ["done", "stopped", "diverged", "error"]
-    assert [ledger.loss(point, -1.0) for point in ledger.points] == [-3.0, -2.0, None, None]
+    assert [point.status for point in journal.points] == ["done", "stopped", "diverged", "error"]
+    assert [journal.loss(point, -1.0) for point in journal.points] == [-3.0, -2.0, None, None]
     # Only what failed is tried again.
-    assert PointSearcher(tuning_of(tmp_path), Ledger(ledger.path), 9).unfinished == [3]
+    assert PointSearcher(tuning_of(tmp_path), Journal(journal.path), 9).unfinished == [3]
 
 
 # --- schedulers ---------------------------------------------------------------------------------
@@ -292,22 +245,22 @@ def test_ends_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_scheduler_is_told_what_an_earlier_driver_saw(name: str, tmp_path: Path) -> None:
     tuning = tuning_of(tmp_path, {"scheduler": name, "grace_epochs": 2})
-    ledger = Ledger(tmp_path / "a.jsonl")
+    journal = Journal(tmp_path / "a.jsonl")
     for number in range(6):
-        ledger.add({"arch.lr": number}, [{"run_id": f"r{number}"}])
+        journal.add({"arch.lr": number})
         for epoch in range(1, 10):
-            ledger.report(number, epoch, 50.0 + number)
-        ledger.end(number, "done")
+            journal.report(number, epoch, 50.0 + number)
+        journal.end(number, "done")
 
     class Trial:
         trial_id = "new"
 
-    told, trial = scheduler(tuning, ledger), Trial()
+    told, trial = scheduler(tuning, journal), Trial()
     told.on_trial_add(None, trial)
     bad = {"epoch": 2, "objective": 10.0}
     assert told.on_trial_result(None, trial, {**bad, "epoch": 1}) == "CONTINUE"
     assert told.on_trial_result(None, trial, bad) == "STOP"
-    untold = scheduler(tuning, Ledger(tmp_path / "none.jsonl"))
+    untold = scheduler(tuning, Journal(tmp_path / "none.jsonl"))
     untold.on_trial_add(None, trial)
     assert untold.on_trial_result(None, trial, bad) == "CONTINUE"
 

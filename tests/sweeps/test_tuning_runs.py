@@ -57,7 +57,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _undisturbed[0]
 
 
-def ledger(out: Path) -> list[dict[str, Any]]:
+def journal(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "points.jsonl").read_text().splitlines()]
 
 
@@ -114,7 +114,7 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
     with driver(tmp_path, "sweep", "tiny.yaml", "--out", "out") as running:
 
         def in_the_middle() -> bool:
-            known = ledger(out) if (out / "points.jsonl").exists() else []
+            known = journal(out) if (out / "points.jsonl").exists() else []
             ended = {line["point"] for line in known if "status" in line}
             begun = {line["point"] for line in known if line.get("epoch", 0) >= 1}
             return len(ended) >= 4 and len(begun - ended) == 1
@@ -137,8 +137,8 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
             assert after[run_id]["trial_dir"].startswith("search/")
     again = {path.parent.name for path in out.glob("search-1/*/result.json")}
     assert len(again) <= TRIALS - 4
-    assert [line for line in ledger(out) if "values" in line] == [
-        line for line in ledger(undisturbed) if "values" in line
+    assert [line for line in journal(out) if "values" in line] == [
+        line for line in journal(undisturbed) if "values" in line
     ]
     # More points may be asked for later.
     code, text = drnas(
@@ -185,7 +185,7 @@ def test_a_killed_population_goes_on_as_if_nothing_had_been(tmp_path: Path) -> N
     with driver(tmp_path, "sweep", "tiny.yaml", "--out", "out") as running:
 
         def after_the_first_copy() -> bool:
-            known = ledger(out) if (out / "points.jsonl").exists() else []
+            known = journal(out) if (out / "points.jsonl").exists() else []
             copies = {line["point"] for line in known if line.get("fork", {}).get("epoch")}
             return any(line.get("point") in copies and "objective" in line for line in known)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from ray.tune.logger import JsonLoggerCallback, TBXLoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
-from analysis.records.trial import read_record
 from drnas_ray.parsing import run_config
-from drnas_ray.results.layout import SEARCH_COLUMNS
+from drnas_ray.results.export_schema import SEARCH_COLUMNS
+from drnas_ray.results.records import read_record
 from trainables.search import SearchTrial
 
 SETTINGS = {

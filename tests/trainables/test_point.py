@@ -15,8 +15,8 @@ from drnas_ray.config import merged
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs.point import objective
 from drnas_ray.parsing import run_config
+from drnas_ray.results.layout import CHECKPOINT_FILE
 from trainables.point import PointTrial
-from trainables.trial import CHECKPOINT_FILE
 
 METRIC = "val_mean_loss"
 

@@ -14,10 +14,11 @@ from ray import tune
 from drnas_ray.config import merged
 from drnas_ray.core.errors import UserError
 from drnas_ray.parsing import retrain_config, run_config
+from drnas_ray.results.layout import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE
 from trainables.pack import PackTrial
 from trainables.retrain import RetrainTrial
 from trainables.search import SearchTrial
-from trainables.trial import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE, JobTrial
+from trainables.trial import JobTrial
 
 BASE = {
     "method": {"name": "drnas"},

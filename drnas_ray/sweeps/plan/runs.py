@@ -22,6 +22,7 @@ from drnas_ray.config import (
 )
 from drnas_ray.core.errors import UserError, did_you_mean
 from drnas_ray.parsing import config_type, method_settings, retrain_config, run_config
+from drnas_ray.results.manifest import RunEntry
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 
@@ -51,6 +52,11 @@ class PlannedRun:
     def short(self) -> bool:
         """One step of milliseconds: worth less than a trial of its own."""
         return self.epochs == 1 and not self.config.needs_images
+
+    @property
+    def entry(self) -> RunEntry:
+        """What the results folder says of it."""
+        return RunEntry.of(self.config, self.label, self.variant)
 
     @property
     def folder(self) -> str:

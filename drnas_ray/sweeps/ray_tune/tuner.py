@@ -19,8 +19,8 @@ from ray import tune
 from ray.autoscaler.sdk import request_resources
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.files import write_json
 from drnas_ray.core.stores import Store
-from drnas_ray.sweeps.folder import write_json
 from drnas_ray.sweeps.ray_tune.live import LiveView
 from drnas_ray.sweeps.ray_tune.memory import MemoryScheduler
 from drnas_ray.sweeps.ray_tune.track import trackers

@@ -8,7 +8,7 @@ a neighbouring option).
 Such a copy is another run, with an id of its own: its settings, the run it goes on from, and the
 epoch. So a run id still stands for one result, and a checkpoint is still of one run. Ray Tune's own
 scheduler changes the settings of a trial under way, forgets its state when a driver is killed, and
-draws from an unseeded generator, so the decisions are made here, from the ledger.
+draws from an unseeded generator, so the decisions are made here, from the journal.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Point
-from drnas_ray.sweeps.folder import run_entry
+from drnas_ray.results.journal import Point, PointStatus
+from drnas_ray.results.manifest import RunEntry
 from drnas_ray.sweeps.spec.dimensions import Dimension
 from drnas_ray.sweeps.tune.searcher import PointSearcher, values_asked
 from drnas_ray.sweeps.tune.tpe import suggest
@@ -39,16 +39,16 @@ class PopulationSearcher(PointSearcher):
         """Trials still to come, at most: the members times the generations that are left."""
         spec = self.tuning.spec
         assert spec.interval_epochs is not None
-        to_come = self.tuning.epochs - self.ledger.decided
-        over = len(self.ledger.points) >= spec.trials and all(
+        to_come = self.tuning.epochs - self.journal.decided
+        over = len(self.journal.points) >= spec.trials and all(
             self._reached(point, self.tuning.epochs) for point in self._members()
         )
         return 0 if over else spec.trials * -(-to_come // spec.interval_epochs)
 
     def next_point(self) -> Point | Literal["wait", "finished"]:
         """A member that is not as far as this generation goes."""
-        while len(self.ledger.points) < self.tuning.spec.trials:
-            self._begin(len(self.ledger.points))
+        while len(self.journal.points) < self.tuning.spec.trials:
+            self._begin(len(self.journal.points))
         busy = set(self.live.values())
         while True:
             due = self._due()
@@ -70,54 +70,56 @@ class PopulationSearcher(PointSearcher):
         told = {**super().job(point), "until": due, "begin": max([begin, *point.curve])}
         told["folder"] = f"{point.folder}-e{due:04d}"
         if parent is not None:
-            told["parent"] = {**self.runs_of(self.ledger.points[parent]), "epoch": begin}
+            told["parent"] = {**self.runs_of(self.journal.points[parent]), "epoch": begin}
         return told
 
     def cut_short(self, number: int, epoch: int) -> None:
         """Note a member that is through with its generation."""
-        self.ledger.end(number, "paused", at=epoch)
+        self.journal.end(number, PointStatus.paused, at=epoch)
 
     def _due(self) -> int:
         """The epoch at which this generation ends."""
         interval = self.tuning.spec.interval_epochs
         assert interval is not None
-        return min(self.ledger.decided + interval, self.tuning.epochs)
+        return min(self.journal.decided + interval, self.tuning.epochs)
 
     def _reached(self, point: Point, due: int) -> bool:
         """Nothing is left to do for it in this generation. What failed in this driver is given up;
         what failed in an earlier one is tried again."""
-        if point.status == "paused":
+        if point.status == PointStatus.paused:
             return point.at >= due
-        return point.ended or (point.status == "error" and point.number not in self.unfinished)
+        return point.ended or (
+            point.status == PointStatus.error and point.number not in self.unfinished
+        )
 
     def _members(self, before: int | None = None) -> list[Point]:
         """The point that each member is, or was before it was decided about that epoch."""
         found: dict[int, Point] = {}
-        for point in self.ledger.points:
+        for point in self.journal.points:
             assert point.fork is not None
             if before is None or point.fork["epoch"] < before:
                 found[point.fork["member"]] = point
         return list(found.values())
 
     def _begin(self, member: int) -> None:
-        values = values_asked(self.tuning, self.ledger)
+        values = values_asked(self.tuning, self.journal)
         fork = {"member": member, "parent": None, "epoch": 0}
         try:
-            runs = [run_entry(run) for run in self.tuning.runs(values)]
+            runs = [run.entry for run in self.tuning.runs(values)]
         except UserError as error:
-            self.ledger.add(values, fork=fork)
-            self.ledger.end(member, "invalid", error=str(error))
+            self.journal.add(values, fork=fork)
+            self.journal.end(member, PointStatus.invalid, error=str(error))
             return
-        self.ledger.add(values, runs, fork=fork)
+        self.journal.add(values, runs, fork=fork)
 
     def _decide(self, epoch: int) -> None:
         """Who goes on from whom. A driver killed in between is followed by one that decides the
-        same, for all of it follows from the ledger."""
+        same, for all of it follows from the journal."""
         before, sign = self._members(before=epoch), self.tuning.spec.sign
         known = {
             point.number: sign * value
             for point in before
-            if point.status in ("paused", "stopped")
+            if point.status in (PointStatus.paused, PointStatus.stopped)
             and (value := point.curve.get(epoch)) is not None
         }
         ranked = sorted(before, key=lambda p: (known.get(p.number, np.inf), p.number))
@@ -125,17 +127,17 @@ class PopulationSearcher(PointSearcher):
         best = [point for point in ranked[:count] if point.number in known]
         worst = [p for p in ranked[count:] if p in ranked[-count:] or p.number not in known]
         replaced = {
-            p.fork["member"] for p in self.ledger.points if p.fork and p.fork["epoch"] == epoch
+            p.fork["member"] for p in self.journal.points if p.fork and p.fork["epoch"] == epoch
         }
         for point in worst if best else []:
             assert point.fork is not None
             member = point.fork["member"]
             if member not in replaced:
                 rng = np.random.default_rng([self.tuning.spec.seed, epoch, member])
-                if point.status == "paused":
-                    self.ledger.end(point.number, "stopped")
+                if point.status == PointStatus.paused:
+                    self.journal.end(point.number, PointStatus.stopped)
                 self._copy(best[int(rng.integers(len(best)))], member, epoch, rng)
-        self.ledger.decide(epoch)
+        self.journal.decide(epoch)
 
     def _copy(self, parent: Point, member: int, epoch: int, rng: np.random.Generator) -> None:
         values = changed(self.tuning.dims, parent.values, rng)
@@ -145,18 +147,18 @@ class PopulationSearcher(PointSearcher):
             values = parent.values
             runs = self.tuning.runs(values)
         entries = [
-            forked(run_entry(run), of["run_id"], epoch, member)
+            forked(run.entry, of.run_id, epoch, member)
             for run, of in zip(runs, parent.runs, strict=True)
         ]
         fork = {"member": member, "parent": parent.number, "epoch": epoch}
-        self.ledger.add(values, entries, fork=fork)
+        self.journal.add(values, entries, fork=fork)
 
 
-def forked(entry: dict[str, Any], parent: str, epoch: int, member: int) -> dict[str, Any]:
+def forked(entry: RunEntry, parent: str, epoch: int, member: int) -> RunEntry:
     """The entry of a run that goes on from another's state after an epoch."""
-    text = f"{entry['run_id']} from {parent} after {epoch} as {member}"
+    text = f"{entry.run_id} from {parent} after {epoch} as {member}"
     run_id = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return {**entry, "run_id": run_id, "parent_run_id": parent, "from_epoch": epoch}
+    return entry.forked(run_id, parent, epoch)
 
 
 def changed(

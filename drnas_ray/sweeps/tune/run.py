@@ -1,15 +1,17 @@
-"""Running a tuning: one Tune experiment for each driver, all from one ledger."""
+"""Running a tuning: one Tune experiment for each driver, all from one journal."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import LEDGER, Ledger
+from drnas_ray.results.journal import Journal
+from drnas_ray.results.layout import JOURNAL_FILE, SEARCH, experiment
 from drnas_ray.sweeps.folder import make_folder
 from drnas_ray.sweeps.ray_tune.track import trackers
 from drnas_ray.sweeps.ray_tune.tuner import (
@@ -39,21 +41,21 @@ def run_tuning(
     """Run it into `out`, or go on with what is there. Raises UserError before any trial.
 
     A driver that goes on makes an experiment of its own, `search-1` and so on, of the points that
-    the ledger has unfinished and of those to come: nothing hangs on how much of Tune's own state
+    the journal has unfinished and of those to come: nothing hangs on how much of Tune's own state
     had reached the disk.
     """
     with cluster(address):
         resources = trial_resources(how.resources)
         check_places(places(resources), tuning.spec.seeds_at_once, how.resources)
         make_folder(out, tuning.sweep, [])
-        ledger = Ledger(out / LEDGER)
+        journal = Journal(out / JOURNAL_FILE)
         at_once = max(1, places(resources) // tuning.spec.seeds_at_once)
         if how.resources.scale and how.max_concurrent:
             at_once = how.max_concurrent  # the nodes for it come as they are asked for
         kind = PopulationSearcher if tuning.spec.scheduler == "pbt" else PointSearcher
         searcher = kind(
             tuning,
-            ledger,
+            journal,
             min(at_once, how.max_concurrent or at_once),
             partial(earlier_folders, out.resolve()),
         )
@@ -79,16 +81,13 @@ def earlier_folders(out: Path, name: str) -> list[str]:
 
 def fresh_folder(out: Path) -> Path:
     """The experiment folder of this driver."""
-    count = len(_experiments(out))
-    return out.resolve() / ("search" if count == 0 else f"search-{count}")
+    return out.resolve() / experiment(SEARCH, len(_experiments(out)))
 
 
 def _experiments(out: Path) -> list[Path]:
     """`search`, `search-1`, and so on, without a gap."""
-    found = [out / "search"]
-    while found[-1].is_dir():
-        found.append(out / f"search-{len(found)}")
-    return found[:-1]
+    names = (experiment(SEARCH, number) for number in count())
+    return list(takewhile(Path.is_dir, (out / name for name in names)))
 
 
 def _tuner(
@@ -116,7 +115,7 @@ def _tuner(
         },
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=scheduler(tuning, searcher.ledger),
+            scheduler=scheduler(tuning, searcher.journal),
             num_samples=searcher.left,
             reuse_actors=True,
             trial_name_creator=folder_of,

@@ -13,7 +13,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from drnas_ray.results.journal import Ledger
+from drnas_ray.results.journal import COMPARABLE, Journal
 from drnas_ray.sweeps.tune.plan import Tuning
 
 REDUCTION_FACTOR = 3
@@ -29,11 +29,11 @@ class PastTrial:
     trial_id: str
 
 
-def scheduler(tuning: Tuning, ledger: Ledger) -> TrialScheduler:
+def scheduler(tuning: Tuning, journal: Journal) -> TrialScheduler:
     """Tune's scheduler of the tuning. It compares the objective at equal epochs."""
     made = _scheduler(tuning)
-    for point in ledger.points:
-        if point.status not in ("done", "stopped"):
+    for point in journal.points:
+        if point.status not in COMPARABLE:
             continue
         past: Any = PastTrial(f"past-{point.number}")
         made.on_trial_add(None, past)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tune's searcher of a tuning: asks for points, and tells the ledger what comes of them."""
+"""Tune's searcher of a tuning: asks for points, and tells the journal what comes of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 from ray.tune.search import Searcher
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.journal import Ledger, Point
-from drnas_ray.sweeps.folder import run_entry
+from drnas_ray.results.journal import Journal, Point, PointStatus
+from drnas_ray.results.status import Status
 from drnas_ray.sweeps.tune.plan import Tuning
 from drnas_ray.sweeps.tune.tpe import suggest
 
@@ -17,26 +17,26 @@ from drnas_ray.sweeps.tune.tpe import suggest
 class PointSearcher(Searcher):
     """Points that an earlier driver left unfinished first, then new ones, `at_once` at a time.
 
-    All that it knows is the ledger, so Tune has no state of it to keep. earlier: folders in which
+    All that it knows is the journal, so Tune has no state of it to keep. earlier: folders in which
     a point of that folder name was run before.
     """
 
     def __init__(
         self,
         tuning: Tuning,
-        ledger: Ledger,
+        journal: Journal,
         at_once: int,
         earlier: Callable[[str], list[str]] = lambda name: [],
     ) -> None:
         super().__init__()
-        self.tuning, self.ledger, self.at_once, self.earlier = tuning, ledger, at_once, earlier
-        self.unfinished = [point.number for point in ledger.points if not point.ended]
+        self.tuning, self.journal, self.at_once, self.earlier = tuning, journal, at_once, earlier
+        self.unfinished = [point.number for point in journal.points if not point.ended]
         self.live: dict[str, int] = {}
 
     @property
     def left(self) -> int:
         """Trials still to come, at most."""
-        return len(self.unfinished) + self.tuning.spec.trials - len(self.ledger.points)
+        return len(self.unfinished) + self.tuning.spec.trials - len(self.journal.points)
 
     def suggest(self, trial_id: str) -> Any:
         """The job of the next point; None while `at_once` run."""
@@ -63,22 +63,22 @@ class PointSearcher(Searcher):
     def runs_of(self, point: Point) -> dict[str, Any]:
         """The runs of a point, and the folders of trials that had it."""
         assert point.folder is not None
-        runs = [{"run_id": run["run_id"], "settings": run["config"]} for run in point.runs]
+        runs = [{"run_id": run.run_id, "settings": run.config} for run in point.runs]
         return {"runs": runs, "earlier": self.earlier(point.folder)}
 
     def next_point(self) -> Point | Literal["wait", "finished"]:
         """What to run now."""
         if self.unfinished:
-            return self.ledger.points[self.unfinished.pop(0)]
-        while len(self.ledger.points) < self.tuning.spec.trials:
-            point = ask(self.tuning, self.ledger)
+            return self.journal.points[self.unfinished.pop(0)]
+        while len(self.journal.points) < self.tuning.spec.trials:
+            point = ask(self.tuning, self.journal)
             if not point.ended:
                 return point
         return "finished"
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Note the objective after an epoch."""
-        self.ledger.report(self.live[trial_id], int(result["epoch"]), float(result["objective"]))
+        self.journal.report(self.live[trial_id], int(result["epoch"]), float(result["objective"]))
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
@@ -88,49 +88,49 @@ class PointSearcher(Searcher):
         if number is None:
             return
         if error or not result:
-            self.ledger.end(number, "error")
+            self.journal.end(number, PointStatus.error)
             return
         # The last result comes here only.
-        self.ledger.report(number, int(result["epoch"]), float(result["objective"]))
-        if result["status"] == "running":
+        self.journal.report(number, int(result["epoch"]), float(result["objective"]))
+        if result["status"] == Status.running:
             self.cut_short(number, int(result["epoch"]))
         else:
-            self.ledger.end(number, str(result["status"]))
+            self.journal.end(number, str(result["status"]))
 
     def cut_short(self, number: int, epoch: int) -> None:
         """Note a point whose trial ended before its runs did: the scheduler stopped it."""
-        self.ledger.end(number, "stopped")
+        self.journal.end(number, PointStatus.stopped)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is on the disk already."""
+        """Nothing: the journal is on the disk already."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, as for `save`."""
 
 
-def values_asked(tuning: Tuning, ledger: Ledger) -> dict[str, Any]:
+def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
     """The values of the next point: one to start from, a random one, or HyperOpt's."""
-    spec, number = tuning.spec, len(ledger.points)
+    spec, number = tuning.spec, len(journal.points)
     if number < len(spec.points):
         return dict(spec.points[number])
     return suggest(
         tuning.dims,
-        [(point.values, ledger.loss(point, spec.sign)) for point in ledger.points],
+        [(point.values, journal.loss(point, spec.sign)) for point in journal.points],
         seed=spec.seed,
         n_initial_points=spec.n_initial_points,
     )
 
 
-def ask(tuning: Tuning, ledger: Ledger) -> Point:
-    """The next point, noted in the ledger. It is ended at once where it need not, or can't, run."""
-    number, values = len(ledger.points), values_asked(tuning, ledger)
-    twin = ledger.twin(values)
+def ask(tuning: Tuning, journal: Journal) -> Point:
+    """The next point, noted in the journal; ended at once where it need not, or can't, run."""
+    number, values = len(journal.points), values_asked(tuning, journal)
+    twin = journal.twin(values)
     if twin is not None:
-        return ledger.add(values, same_as=twin)
+        return journal.add(values, same_as=twin)
     try:
-        runs = [run_entry(run) for run in tuning.runs(values)]
+        runs = [run.entry for run in tuning.runs(values)]
     except UserError as error:
-        point = ledger.add(values)
-        ledger.end(number, "invalid", error=str(error))
+        point = journal.add(values)
+        journal.end(number, PointStatus.invalid, error=str(error))
         return point
-    return ledger.add(values, runs)
+    return journal.add(values, runs)

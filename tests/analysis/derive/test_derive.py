@@ -378,3 +378,16 @@ def test_pareto_front_as_a_double_loop_finds():
     front = pareto(cost, accuracy)
     assert [(cost[i], accuracy[i]) for i in front] == sorted(expected)
     assert list(pareto(np.array([]), np.array([]))) == []
+
+
+@pytest.mark.parametrize("epochs", [12, 200])
+def test_the_source_names_the_epochs_of_the_tables_own_trainings(epochs):
+    figures = np.arange(15_625.0)
+    table = BenchmarkTable(
+        label="made up",
+        rows={SPACE.cell(index): index for index in range(15_625)},
+        columns={("cifar10", split): figures for split in ("valid", "test")},
+        epochs=epochs,
+    )
+    derived = derive(run_of(learnt(0)), CIFAR10, benchmark=table)
+    assert derived.sources == (f"accuracies on cifar10 after {epochs} epochs: made up",)

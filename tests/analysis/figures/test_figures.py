@@ -435,7 +435,7 @@ def test_wrong_names_and_folders(tmp_path):
     assert result.exit_code == 2
     assert "unknown figure 'trajektory': did you mean 'trajectory'?" in result.output
     assert "no results folder: drnas figure skips DIR" in invoke("skips").output
-    assert "is no results folder" in invoke("skips", tmp_path).output
+    assert "is not a results folder" in invoke("skips", tmp_path).output
 
 
 def test_figure_all_draws_what_it_can(mixed, tmp_path):

@@ -140,7 +140,7 @@ def test_damaged_lines_are_counted(fake):
     fake.trial("d0", [*bad, fake.epoch("d0", 1)])
     got = collect(fake.write())
     assert len(got.epochs) == 1
-    assert got.warnings == ("run d0: 5 lines of its result.json are no report: skipped",)
+    assert got.warnings == ("run d0: 5 lines of its result.json are not reports: skipped",)
 
 
 def test_folders_of_one_run_are_merged_in_order_of_time(fake):
@@ -278,10 +278,13 @@ def test_read_runs_refuses(mixed, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is no results folder: it has no sweep.json"),
-        ("{", r"sweep\.json can't be read"),
-        ('{"schema_version": 2}', r"sweep\.json: schema_version: Input should be 1, got 2"),
-        ('{"schema_version": 1}', r"sweep\.json: name: Field required"),
+        (None, "is not a results folder: it has no sweep.json"),
+        ("{", r"sweep\.json is damaged, or not the JSON of a sweep"),
+        (
+            '{"schema_version": 2}',
+            r"sweep\.json is damaged: schema_version: .* 1, got 2",
+        ),
+        ('{"schema_version": 1}', r"sweep\.json is damaged: name: Field required"),
     ],
 )
 @pytest.mark.parametrize("call", [collect, export])
@@ -300,14 +303,15 @@ def test_a_damaged_retrain_file_is_refused(fake):
     fake.complete("d0")
     root = fake.write()
     (root / "retrain.json").write_text('{"schema_version": 1, "jobs": [{"retrain_id": "r"}]}')
-    with pytest.raises(UserError, match=r"retrain\.json: jobs\.0\.config: Field required"):
+    with pytest.raises(UserError, match=r"retrain\.json is damaged: jobs\.0\.config: Field req"):
         collect(root)
 
 
 def test_no_torch_and_no_ray():
     folder = Path(analysis.__file__).parent
-    names = sorted(f"analysis.{path.stem}" for path in folder.glob("*.py"))
-    assert len(names) > 8
+    places = (path.relative_to(folder.parent).with_suffix("") for path in folder.rglob("*.py"))
+    names = sorted(".".join(place.parts) for place in places)
+    assert len(names) > 50
     code = (
         f"import importlib, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

@@ -64,6 +64,7 @@ def test_a_fresh_export_is_read_and_equals_the_trials(mixed, no_trials):
         lambda fake: fake.write(git_commit="abd"),
         lambda fake: (fake.root / "retrain.json").unlink(),
         lambda fake: (fake.root / "search/search_a2/error.txt").unlink(),
+        lambda fake: _passed_over(fake.root / "search/search_a3"),
         lambda fake: fake.trial(
             "d1", [fake.epoch("d1", e) for e in (1, 2)], kind="search-1", name="again"
         ),
@@ -82,6 +83,18 @@ def test_any_change_of_a_trial_makes_it_stale(mixed, change):
 
 def _append(path):
     path.write_text(path.read_text() + "{}\n")
+
+
+def _passed_over(trial):
+    line = {"problem": "checkpoint_000002 is damaged", "used": "checkpoint_000001", "epoch": 1}
+    (trial / "passed_over.jsonl").write_text(json.dumps(line) + "\n")
+
+
+def test_a_damaged_checkpoint_is_told_after_an_export_too(mixed):
+    root = mixed.write()
+    export(root)
+    _passed_over(root / "search/search_a3")
+    assert any("went on from checkpoint_000001" in text for text in load([root]).warnings)
 
 
 def _checkpoint(fake, name):

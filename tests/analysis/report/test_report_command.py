@@ -51,7 +51,7 @@ def test_warnings_are_said_aloud_too(fake):
         file.write("garbage\n")
     result = invoke(fake.write())
     assert result.exit_code == 0
-    assert "note: run d0: 1 lines of its result.json are no report" in result.stderr
+    assert "note: run d0: 1 lines of its result.json are not reports" in result.stderr
 
 
 def test_bad_input_is_one_line(fake, tmp_path):

@@ -136,7 +136,7 @@ def test_damage_is_named(fake):
         file.write("{garbage}\n")
     folder = fake.write()
     damage = warned(folder)["Files"]
-    assert damage[1] == ("run x3: 1 lines of its result.json are no report: skipped",)
+    assert damage[1] == ("run x3: 1 lines of its result.json are not reports: skipped",)
     assert damage[1][0] in parse(render(load([folder]), most_runs=0)).text
 
 

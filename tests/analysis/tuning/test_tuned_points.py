@@ -257,5 +257,5 @@ def test_points_are_read_with_their_runs(tuned: Any) -> None:
 def test_a_damaged_list_of_points_is_refused(tuned: Any, tmp_path: Path) -> None:
     path = tuned.root / "points.jsonl"
     path.write_text(path.read_text().replace('"values"', '"value"', 1))
-    with pytest.raises(UserError, match=r"line 1 of .*points\.jsonl is no line of a tuning"):
+    with pytest.raises(UserError, match=r"line 1 of .*points\.jsonl is damaged"):
         collect(tuned.root)
