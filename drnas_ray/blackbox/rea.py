@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,6 @@ class ReaSettings(MethodSettings):
     name: Literal["rea"] = "rea"
     population: int = Field(10, ge=1)
     tournament: int = Field(3, ge=1)
-    queries_benchmark: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -31,6 +30,7 @@ class Rea(BlackBox):
     """A random population, then children of tournament winners."""
 
     settings_type = ReaSettings
+    queries_benchmark = True
 
     def __init__(self, settings: ReaSettings, space: Space) -> None:
         self.settings, self.space = settings, space

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.derivatives import gradient
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.spaces.space import Space
@@ -40,14 +41,6 @@ class BayesNASSettings(MethodSettings):
     def arch_weight_decay(self) -> float:
         """None: the prior is what pulls switches to 0."""
         return 0.0
-
-    def check(self, config: SearchConfig) -> None:
-        """A decay beside the prior would be a second one."""
-        if config.arch_weight_decay():
-            raise UserError(
-                f"arch.weight_decay={config.arch.weight_decay} with method bayesnas is a second "
-                "prior on the switches: leave it out and set method.sparsity"
-            )
 
 
 class Switches(nn.Module):
@@ -90,6 +83,14 @@ class BayesNAS(Method):
     def __init__(self, settings: BayesNASSettings) -> None:
         self.settings = settings
 
+    def check(self, config: SearchConfig) -> None:
+        """Weight decay would be a second prior."""
+        if config.arch_weight_decay():
+            raise UserError(
+                f"arch.weight_decay={config.arch.weight_decay} with method bayesnas is a second "
+                "prior on the switches: leave it out and set method.sparsity"
+            )
+
     def make_arch(self, space: Space) -> nn.Module:
         """Switches with their prior."""
         return Switches(space)
@@ -130,9 +131,8 @@ class BayesNAS(Method):
         switch = _switches(run).switch
         weights = {name: weight.detach() for name, weight in run.weights().items()}
         loss = run.loss_at(weights, self.sample(run), batch)
-        # Where only `none` is left the loss has no graph to the switches.
-        gradient = _gradient(loss, switch, create_graph=True)
-        rows = [_gradient(one, switch).flatten()[i] for i, one in enumerate(gradient.flatten())]
+        slope = gradient(loss, [switch], create_graph=True)
+        rows = [gradient(one, [switch])[i] for i, one in enumerate(slope)]
         return torch.stack(rows).view_as(switch)
 
     def _left(self, run: RunView) -> Tensor:
@@ -152,21 +152,6 @@ class BayesNAS(Method):
         """(T, E, O): |s|; `none` wins only where all others are pruned."""
         size = torch.where(_switches(run).none, NONE_STRENGTH, _switches(run).switch.abs())
         return size if run.mask is None else size * run.mask
-
-
-def _gradient(value: Tensor, of: Tensor, *, create_graph: bool = False) -> Tensor:
-    """d value / d of, 0 where they are not connected; the graph is kept."""
-    if not value.requires_grad:
-        return torch.zeros_like(of)
-    (gradient,) = torch.autograd.grad(
-        value,
-        [of],
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return gradient
 
 
 def _switches(run: RunView) -> Switches:

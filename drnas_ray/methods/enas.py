@@ -54,8 +54,6 @@ class EnasSettings(MethodSettings):
         },
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999)},
     }
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -135,6 +133,8 @@ class Enas(Method):
     """The architecture module is the controller; it moves at the end of an epoch."""
 
     settings_type = EnasSettings
+    mixes = False
+    differentiable = False
 
     def __init__(self, settings: EnasSettings) -> None:
         self.settings = settings

@@ -30,6 +30,11 @@ def kept_shares(shares: Tensor, mask: Tensor | None) -> Tensor:
     return kept / kept.sum(-1, keepdim=True)
 
 
+def scaled(sample: ArchSample) -> Tensor:
+    """(T, E, O): weights times the weight of their edge, which is 1 in a sample without `scale`."""
+    return sample.weights if sample.scale is None else sample.weights * sample.scale[..., None]
+
+
 def same_target(space: Space) -> Tensor:
     """(E, E) bool: whether two edges enter the same node."""
     targets = torch.tensor([target for target, _ in space.edges])

@@ -33,9 +33,6 @@ class RspsSettings(MethodSettings):
         "epochs": 250,
         "weights": {"nesterov": True, "weight_decay": 5e-4, "schedule": "step"},
     }
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
-    ranks: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -57,6 +54,9 @@ class Rsps(Method):
     """Uniform over the operations kept, `none` included."""
 
     settings_type = RspsSettings
+    mixes = False
+    differentiable = False
+    ranks = False
 
     def __init__(self, settings: RspsSettings) -> None:
         self.settings = settings

@@ -11,7 +11,7 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
@@ -28,7 +28,7 @@ def small(name: str) -> object:
 
 
 def step(run) -> dict:
-    return {key: value for key, value in Search(run).step().items() if key not in TIMES}
+    return {key: value for key, value in SearchJob(run).step().items() if key not in TIMES}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -18,7 +18,7 @@ from drnas_ray.parsing import run_config
 from drnas_ray.search.diagnostics import diagnose
 from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
 from drnas_ray.search.diagnostics.landscape import directions, landscape
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from tests.bits import same
 
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")
@@ -32,7 +32,7 @@ EVERY = {
     "hessian": 1, "landscape": 2, "proposition1": "last", "images": 8, "landscape_points": 3,
     "proposition1_draws": 2,
 }  # fmt: skip
-SMOOTH = [name for name, method in METHODS.items() if method.settings_type(name=name).mixes]
+SMOOTH = [name for name, method in METHODS.items() if method.mixes]
 STAGES = {"epochs": 4, "stages": [{"partial": 2}, {"partial": 1, "keep_ops": 3}]}
 
 
@@ -45,7 +45,7 @@ def asked(method: str, **over) -> dict:
 def finish(run) -> list[dict]:
     records = []
     while not run.finished:
-        records.append({k: v for k, v in Search(run).step().items() if k not in TIMES})
+        records.append({k: v for k, v in SearchJob(run).step().items() if k not in TIMES})
     return records
 
 
@@ -122,20 +122,20 @@ def test_a_record_has_what_is_due(tiny_run):
 def test_its_time_is_a_part_of_its_own(tiny_run):
     run = tiny_run("drnas", epochs=2, diagnostics=asked("drnas", hessian=None))
     run.active = FEW
-    first, second = Search(run).step(), Search(run).step()
+    first, second = SearchJob(run).step(), SearchJob(run).step()
     assert "diagnostics_s" not in first
     parts = sum(second[key] for key in ("data_s", "arch_step_s", "weight_step_s", "val_s"))
     assert second["diagnostics_s"] > 0
     assert parts <= second["wall_s"]
     plain = tiny_run("drnas", epochs=2)
-    assert "diagnostics_s" not in Search(plain).step()
+    assert "diagnostics_s" not in SearchJob(plain).step()
 
 
 def test_a_diverged_run_is_not_measured(tiny_run):
     run = tiny_run("darts", diagnostics=asked("darts"))
     with torch.no_grad():
         run.arch.alpha.fill_(float("nan"))
-    record = Search(run).step()
+    record = SearchJob(run).step()
     assert record["status"] == "diverged"
     assert not record.keys() & (HESSIAN | LANDSCAPE)
 
@@ -173,7 +173,7 @@ def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, a
 @pytest.mark.gpu
 def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
     from drnas_ray.search.device import pick_device  # noqa: PLC0415
-    from drnas_ray.search.run import Run  # noqa: PLC0415
+    from drnas_ray.search.steps import Run  # noqa: PLC0415
 
     states = []
     for settings in ({}, asked("drnas", proposition1=1)):
@@ -210,12 +210,12 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
     expected = []
     for k in range(whole.config.epochs):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        record = Search(whole).step()
+        record = SearchJob(whole).step()
         expected.append({key: v for key, v in record.items() if key not in TIMES})
     for k in range(1, whole.config.epochs):
         again = tiny_run("drnas", **over, diagnostics=settings)
         state = checkpoint.load(tmp_path / f"{k}.pt", again.config.canonical_json())
-        Search(again).load_state_dict(state)
+        SearchJob(again).load_state_dict(state)
         torch.rand(3)
         assert finish(again) == expected[k:]
 

@@ -14,7 +14,7 @@ from drnas_ray.search.diagnostics.hessian import curvature, hessian
 
 F64 = torch.float64
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MIXED, id="mixed", marks=pytest.mark.slow)]
-SMOOTH = [name for name, method in METHODS.items() if method.settings_type(name=name).mixes]
+SMOOTH = [name for name, method in METHODS.items() if method.mixes]
 
 
 def learnt(tiny_run, method, **over):

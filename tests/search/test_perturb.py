@@ -8,7 +8,7 @@ import torch
 from drnas_ray.config import PerturbSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.perturb import perturbed, radius
 
 F64 = torch.float64
@@ -126,7 +126,7 @@ def test_it_goes_with_partial_channels_and_stages(tiny_run, method, kind):
         perturb={"kind": kind},
         stages=[{"partial": 2}, {"partial": 1, "keep_ops": 2}],
     )
-    records = [Search(run).step() for _ in range(2)]
+    records = [SearchJob(run).step() for _ in range(2)]
     assert records[-1]["status"] == "done"
     assert (torch.tensor(records[-1]["strengths"])[~run.active] == 0).all()
 

@@ -15,7 +15,7 @@ from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.single import start
 from drnas_ray.parsing import retrain_config, run_config
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.rng import RandomState
 from drnas_ray.search.training import Training
 from drnas_ray.spaces.nb201 import NB201
@@ -70,7 +70,7 @@ def test_a_state_is_tensors_numbers_and_text_only(tiny_run):
         return value is None or isinstance(value, torch.Tensor | str | int | float | bool)
 
     run = tiny_run()
-    Search(run).step()
+    SearchJob(run).step()
     assert plain(run.state_dict())
 
 
@@ -153,7 +153,7 @@ def test_a_random_state_goes_on_from_its_copy():
 
 
 def test_settings_become_the_right_job(tiny_config):
-    assert isinstance(start(tiny_config(), None, CPU), Search)
+    assert isinstance(start(tiny_config(), None, CPU), SearchJob)
     retrain = retrain_config(
         {"genotype": NB201().cell(1835), "data": {"name": "digits"}, "channels": 4, "cells": 1}
     )

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from drnas_ray.blackbox import BLACKBOX
+from drnas_ray.config import validated
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods import METHODS
-from drnas_ray.parsing import validated
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import (
     Resources,

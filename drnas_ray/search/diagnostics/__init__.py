@@ -8,7 +8,7 @@ is fixed for the run, and all that is random follows from the seed and the epoch
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drnas_ray.config import LAST
 from drnas_ray.methods.base import Batch
@@ -19,11 +19,9 @@ from drnas_ray.search.diagnostics.hessian import curvature
 from drnas_ray.search.diagnostics.landscape import landscape
 from drnas_ray.search.diagnostics.proposition1 import proposition1
 from drnas_ray.search.rng import RandomState
+from drnas_ray.search.steps import Run
 
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
-
-Measure = Callable[["Run", Batch], dict[str, Any]]
+Measure = Callable[[Run, Batch], dict[str, Any]]
 
 
 def diagnose(run: Run) -> dict[str, Any]:

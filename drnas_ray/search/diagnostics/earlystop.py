@@ -7,20 +7,16 @@ ever worse: the search ends, and its answer is the cell from before the growth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drnas_ray.config import EarlyStopSettings
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
-
-Measured = tuple[int, float, str]
-"""An epoch, the largest eigenvalue after it, and the cell that the search would answer with."""
+from drnas_ray.search.state import Measurement
+from drnas_ray.search.steps import Run
 
 
 def before_growth(
-    series: Sequence[Measured], every: int, stop: EarlyStopSettings
-) -> Measured | None:
+    series: Sequence[Measurement], every: int, stop: EarlyStopSettings
+) -> Measurement | None:
     """The measurement to go back to, None while the search goes on.
 
     series: one measurement every `every` epochs, in order. Compared are the last epoch whose whole

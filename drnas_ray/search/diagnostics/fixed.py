@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import normalise
 from drnas_ray.methods.base import Batch
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 
 
 def seed_of(run: Run, *purpose: object) -> int:

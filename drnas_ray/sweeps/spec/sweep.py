@@ -11,9 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from drnas_ray.config import Settings, merged, nested
+from drnas_ray.config import Settings, merged, nested, validated
 from drnas_ray.core.errors import UserError, unknown_name
-from drnas_ray.parsing import validated
 from drnas_ray.sweeps.spec.tuning import TuningSpec
 
 
