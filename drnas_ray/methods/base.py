@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.distribution import Distribution
 from drnas_ray.spaces.space import Space
 
 Batch = tuple[Tensor, Tensor]
@@ -24,7 +25,6 @@ Batch = tuple[Tensor, Tensor]
 Weights = dict[str, Tensor]
 """The supernet's weights by parameter name."""
 Moves = Literal["arch_step", "weight_step", "end_epoch", "never"]
-Distribution = Literal["dirichlet", "categorical"]
 Statistics = Literal["batch", "running"]
 """Which statistics batch normalisation uses when cells are scored: the batch's or running ones."""
 
@@ -124,8 +124,7 @@ class Method(ABC):
     differentiable: ClassVar[bool] = True
     """The weight step's loss has a gradient with respect to what is learnt."""
     distribution: ClassVar[Distribution] = "categorical"
-    """What strengths parametrise on each edge: the concentrations of a Dirichlet distribution of
-    shares, or a choice of one operation, each with its share of the edge's strengths."""
+    """What strengths parametrise on each edge; runs record it, so that analysis knows."""
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:

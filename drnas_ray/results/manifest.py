@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.distribution import Distribution
 from drnas_ray.core.errors import UserError
 
 
@@ -32,6 +33,8 @@ class RunEntry(_File):
     seed: int
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
+    distribution: Distribution | None = None
+    """What strengths parametrise; None without strengths, and in files of earlier versions."""
     config: dict[str, Any]
     parent_run_id: str | None = None
     from_epoch: int | None = None

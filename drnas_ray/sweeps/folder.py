@@ -145,6 +145,7 @@ def run_entry(run: PlannedRun) -> dict[str, Any]:
         "seed": run.config.seed,
         "epochs": run.epochs,
         "variant": run.variant,
+        "distribution": run.distribution,
         "config": run.config.model_dump(mode="json"),
     }
 
