@@ -1,4 +1,4 @@
-"""A given cell, searched by nobody: the ResNet row of the paper's NAS-Bench-201 table."""
+"""A given cell, without a search: the ResNet row of the paper's NAS-Bench-201 table."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Rea(BlackBox):
     def __init__(self, settings: ReaSettings, space: Space) -> None:
         self.settings, self.space = settings, space
         self.alive: deque[tuple[str, float]] = deque(maxlen=settings.population)
-        """(genotype, accuracy), oldest first; a full one drops its oldest for the next."""
+        """(genotype, accuracy), oldest first; when full, the oldest makes room for the next."""
 
     def ask(self, rng: np.random.Generator) -> str:
         """A random cell until the population is full, then a mutant of a tournament's winner."""

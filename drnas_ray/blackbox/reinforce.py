@@ -55,7 +55,7 @@ class Reinforce(BlackBox):
 
     @property
     def baseline(self) -> float:
-        """Exponential mean of the rewards told, without the pull of its start at 0."""
+        """Exponential mean of the rewards told, corrected for its start at 0."""
         return self.told / self.weight
 
     def _start(self, rng: np.random.Generator) -> torch.Tensor:

@@ -22,7 +22,7 @@ from drnas_ray.spaces.space import Space
 
 # A switch along which the loss has no curvature would pay nothing, and its gamma be infinite.
 SMALLEST_OMEGA = 1e-3
-# `none` brings nothing, so its switch means nothing: it is what an edge has when all else is off.
+# `none` outputs 0, so its switch has no effect: it is what an edge has when all else is off.
 NONE_STRENGTH = 1e-12
 
 
@@ -76,7 +76,7 @@ def reweighted(
 
 
 class BayesNAS(Method):
-    """Mixes all operations that are left by their switches, which sum to nothing in particular."""
+    """Mixes the operations left, weighted by their switches, which need not sum to 1."""
 
     settings_type = BayesNASSettings
 
@@ -138,7 +138,7 @@ class BayesNAS(Method):
     def _left(self, run: RunView) -> Tensor:
         """(T, E, O) bool on the CPU: kept operations with gamma at or above the threshold.
 
-        `none` stays where it is still there, else the strongest does: no edge is left with nothing.
+        `none` stays unless a stage has pruned it, else the strongest does: no edge is left empty.
         """
         strengths = self.strengths(run)
         kept = torch.ones_like(strengths, dtype=torch.bool) if run.mask is None else run.mask

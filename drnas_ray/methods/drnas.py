@@ -51,7 +51,7 @@ def draw(beta: Tensor, active: Tensor | None) -> Tensor:
     """One Dirichlet draw for each edge, with its pathwise gradient.
 
     beta, active: (T, E, O). Where operations are pruned the draw is a Dirichlet over the kept
-    ones, which is what zeroing and renormalising a full draw comes to (aggregation property);
+    ones, which has the distribution of a full draw zeroed and renormalised (aggregation property);
     pruned operations get share 0.
     """
     if active is None:
@@ -69,7 +69,7 @@ def _places(
 ) -> list[tuple[int, tuple[Tensor, ...]]]:
     """Edges with equally many kept operations: how many, and where those are.
 
-    Kept, for a mask stays the same for many steps and its places lie on the device.
+    Cached, because a mask stays the same for many steps and its indices are on the device.
     """
     mask = torch.tensor(active).view(shape)
     counts = mask.sum(-1)

@@ -27,7 +27,7 @@ class EnasSettings(MethodSettings):
     """steps, samples: controller steps an epoch, and cells whose gradients each step averages.
     entropy: its weight in the reward. baseline_decay: of the running mean of rewards.
     candidates: cells drawn at the end and scored on a fresh batch of `score_batch` images each.
-    bn: what batch normalisation goes by in scoring.
+    bn: which statistics batch normalisation uses in scoring.
     hidden, temperature, tanh: size of the LSTM; logits are tanh * tanh(raw / temperature)."""
 
     name: Literal["enas"] = "enas"

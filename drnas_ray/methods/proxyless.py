@@ -51,7 +51,7 @@ class ProxylessSettings(MethodSettings):
 class Gates(Alpha):
     """Alpha, and how many steps of the search have passed.
 
-    The count is a plain number, so that asking it never waits for a GPU.
+    The count is a plain number, so that reading it never waits for a GPU.
     """
 
     def __init__(self, space: Space) -> None:

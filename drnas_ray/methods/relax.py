@@ -1,4 +1,4 @@
-"""What methods that relax or draw a choice of operations share: plain functions of tensors."""
+"""What methods share that relax a choice of operations or draw one: plain functions of tensors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
 
 
 def linear(first: float, last: float, epoch: int, epochs: int) -> float:
-    """From `first` in epoch 0 to `last` in the last one (epochs - 1), and there it stays."""
+    """From `first` in epoch 0 to `last` in the last one (epochs - 1), and `last` after it."""
     return first + (last - first) * min(epoch / max(epochs - 1, 1), 1.0)
 
 
@@ -80,7 +80,7 @@ def draw_choice(probabilities: Tensor) -> Tensor:
 def path(chosen: Tensor, weights: Tensor) -> ArchSample:
     """A sample that runs only the chosen operations (T, E), with the weights (T, E, O) given.
 
-    Which operations run must be known on the host, so here a GPU is waited for, once a pass.
+    The host must know which operations run, so this waits for the GPU, once a pass.
     """
     return ArchSample(weights, one_hot(chosen.cpu(), weights.shape[-1], torch.bool))
 

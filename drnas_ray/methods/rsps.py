@@ -22,7 +22,7 @@ from drnas_ray.spaces.space import Space
 
 class RspsSettings(MethodSettings):
     """candidates: cells scored at the end, each on a fresh validation batch of `score_batch`.
-    bn: what batch normalisation goes by in scoring; it decides more than five points."""
+    bn: which statistics batch normalisation uses in scoring, worth more than five points."""
 
     name: Literal["rsps"] = "rsps"
     candidates: int = Field(100, ge=1)
@@ -81,7 +81,7 @@ class Rsps(Method):
         return one_path(draw_choice(probabilities), probabilities)
 
     def mean(self, run: RunView) -> ArchSample:
-        """There is no middle to a uniform choice of one path: another draw."""
+        """A uniform choice of one path has no mean: another draw."""
         return self.sample(run)
 
     def derive(self, run: RunView) -> str:

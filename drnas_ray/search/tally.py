@@ -19,7 +19,7 @@ class Tally:
         self.sums += torch.stack([loss * count, correct.to(loss.dtype), count])
 
     def read(self) -> tuple[float, float]:
-        """Mean loss and accuracy in percent since the last read, which starts anew."""
+        """Mean loss and accuracy in percent since the last read."""
         loss, correct, count = self.sums.tolist()
         self.sums.zero_()
         return loss / max(count, 1.0), 100.0 * correct / max(count, 1.0)

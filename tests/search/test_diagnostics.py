@@ -16,7 +16,7 @@ from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
 from drnas_ray.parsing import run_config
 from drnas_ray.search.diagnostics import diagnose
-from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
+from drnas_ray.search.diagnostics.fixed import fixed_batch, restored
 from drnas_ray.search.diagnostics.landscape import directions, landscape
 from drnas_ray.search.loop import SearchJob
 from tests.bits import same
@@ -188,7 +188,7 @@ def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
 def test_what_a_measurement_moved_is_put_back_after_an_error(tiny_run):
     run = tiny_run("pcdarts")
     before = [parameter.detach().clone() for parameter in run.arch.parameters()]
-    with pytest.raises(RuntimeError, match="stop"), as_it_was(run.arch) as parameters:
+    with pytest.raises(RuntimeError, match="stop"), restored(run.arch) as parameters:
         with torch.no_grad():
             for parameter in parameters:
                 parameter.add_(1)
