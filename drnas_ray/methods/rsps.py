@@ -40,8 +40,8 @@ class RspsSettings(MethodSettings):
         return "RSPS"
 
 
-class Nothing(nn.Module):
-    """Uniform probabilities (T, E, O), a buffer: there is nothing to learn."""
+class UniformChoice(nn.Module):
+    """Uniform probabilities (T, E, O) as a buffer, without a parameter."""
 
     uniform: Tensor
 
@@ -68,11 +68,11 @@ class Rsps(Method):
 
     def make_arch(self, space: Space) -> nn.Module:
         """No parameter."""
-        return Nothing(space)
+        return UniformChoice(space)
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): equal for all operations kept."""
-        assert isinstance(run.arch, Nothing)
+        assert isinstance(run.arch, UniformChoice)
         return kept_shares(run.arch.uniform, run.mask)
 
     def sample(self, run: RunView) -> ArchSample:

@@ -82,16 +82,23 @@ def search_epoch(run: Run) -> dict[str, Any]:
         **run.method.notes(run),
         **architecture,
         **clock.seconds(),
+        **_gpu_memory(run.device),
     }
-    if run.device.type == "cuda":
-        record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
-        total = torch.cuda.get_device_properties(run.device).total_memory
-        record["gpu_total_mib"] = total / 2**20
     diverged = not math.isfinite(train_loss) or architecture["entropy_nats"] is None
     if not diverged:
         record |= diagnose(run)  # after the time and memory of the search itself are taken
     record["status"] = "diverged" if diverged else "done" if run.finished else "running"
     return record
+
+
+def _gpu_memory(device: torch.device) -> dict[str, float]:
+    """Peak of the epoch, and all there is, in MiB; empty on a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu_peak_mib": torch.cuda.max_memory_allocated(device) / 2**20,
+        "gpu_total_mib": torch.cuda.get_device_properties(device).total_memory / 2**20,
+    }
 
 
 def _train(run: Run, clock: Clock) -> float:
