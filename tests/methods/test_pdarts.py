@@ -26,7 +26,7 @@ def test_dropout_schedule():
     assert dropout_rate(0.0, 3, 10, 25) == 0
 
 
-def test_dropout_goes_by_stage_and_epoch(tiny_run):
+def test_dropout_depends_on_stage_and_epoch(tiny_run):
     run = tiny_run("pdarts", epochs=8, arch={"warmup_epochs": 1}, stages=[{}, {}, {}, {}])
     seen = []
     for epoch in range(8):
@@ -91,7 +91,7 @@ ALL = [SKIP, SKIP, CONV3, SKIP, SKIP, CONV1]
         (0, [CONV3, CONV1, CONV3, NONE, POOL, CONV1]),
     ],
 )
-def test_the_weakest_skips_give_way(tiny_run, most, expected):
+def test_the_weakest_skips_are_removed(tiny_run, most, expected):
     run = tiny_run({"name": "pdarts", "max_skips": most}, dtype=F64)
     with_shares(run, SHARES)
     assert run.space.choices(run.method.derive(run)).tolist() == [expected]

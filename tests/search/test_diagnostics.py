@@ -39,7 +39,11 @@ STAGES = {"epochs": 4, "stages": [{"partial": 2}, {"partial": 1, "keep_ops": 3}]
 def asked(method: str, **over) -> dict:
     """Every diagnostic that the method can have."""
     settings = {**EVERY, **over}
-    return {k: v for k, v in settings.items() if k != "proposition1" or method == "drnas"}
+    return {
+        k: v
+        for k, v in settings.items()
+        if k != "proposition1" or METHODS[method].distribution == "dirichlet"
+    }
 
 
 def finish(run) -> list[dict]:
@@ -67,7 +71,7 @@ def finish(run) -> list[dict]:
         ({"early_stop": {}}, "hessian=None.*give diagnostics.hessian=1"),
         ({"early_stop": {}, "hessian": "last"}, "hessian=last.*give diagnostics.hessian=1"),
         ({"early_stop": {}, "hessian": 2}, "early_stop.back=5 with diagnostics.hessian=2"),
-        ({"early_stop": {"window": 4}, "hessian": 1}, "early_stop.window=4: a window around"),
+        ({"early_stop": {"window": 4}, "hessian": 1}, "early_stop.window=4: a window centred"),
         ({"early_stop": {"factor": 1}, "hessian": 1}, "early_stop.factor=1"),
         ({"early_stop": {}, "hessian": 1}, "epochs=12: first_epoch=10 and back=5"),
     ],
@@ -81,7 +85,8 @@ def test_settings_that_make_no_sense_are_refused(tiny_config, given, named):
 @pytest.mark.parametrize("key", ["hessian", "landscape", "proposition1"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_without_what_is_measured_is_refused(tiny_config, method, key):
-    can = method == "drnas" if key == "proposition1" else method in SMOOTH
+    dirichlet = METHODS[method].distribution == "dirichlet"
+    can = dirichlet if key == "proposition1" else method in SMOOTH
     if can:
         tiny_config(method, epochs=6, diagnostics={key: 2})
         return
@@ -96,7 +101,7 @@ def test_a_method_without_a_supernet_is_refused(method):
         run_config({"method": method, "data": {"name": "digits"}, "diagnostics": {"hessian": 1}})
 
 
-def test_what_only_looks_on_is_no_part_of_a_runs_id(tiny_config):
+def test_what_only_observes_is_not_part_of_a_runs_id(tiny_config):
     plain = tiny_config("drnas")
     assert tiny_config("drnas", diagnostics=EVERY).id() == plain.id()
     assert "diagnostics" not in json.loads(plain.canonical_json())
@@ -112,14 +117,14 @@ def test_what_only_looks_on_is_no_part_of_a_runs_id(tiny_config):
 # --- when ---------------------------------------------------------------------------------------
 
 
-def test_a_record_has_what_is_due(tiny_run):
+def test_a_record_has_the_measures_that_are_due(tiny_run):
     run = tiny_run("drnas", epochs=3, diagnostics=asked("drnas"))
     run.active = FEW
     found = [record.keys() & (HESSIAN | LANDSCAPE | PROPOSITION1) for record in finish(run)]
     assert found == [HESSIAN, HESSIAN | LANDSCAPE, HESSIAN | PROPOSITION1]
 
 
-def test_its_time_is_a_part_of_its_own(tiny_run):
+def test_its_time_is_recorded_separately(tiny_run):
     run = tiny_run("drnas", epochs=2, diagnostics=asked("drnas", hessian=None))
     run.active = FEW
     first, second = SearchJob(run).step(), SearchJob(run).step()
@@ -150,7 +155,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("method", "over", "active"), CASES)
-def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, active):
+def test_a_run_is_the_same_bit_for_bit_with_and_without(tiny_run, method, over, active):
     """Weights, statistics, optimisers, what is learnt, random states: the state is all of a run."""
     over = {"epochs": 2, "stages": [], "weights": {"at_stage": "scheduled"}, **over}
     plain = tiny_run(method, **over)
@@ -171,7 +176,7 @@ def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, a
 
 
 @pytest.mark.gpu
-def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
+def test_a_run_on_a_gpu_is_the_same_bit_for_bit_too(tiny_config, tiny_halves):
     from drnas_ray.search.device import pick_device  # noqa: PLC0415
     from drnas_ray.search.steps import Run  # noqa: PLC0415
 
@@ -185,7 +190,7 @@ def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
     assert same(*states)
 
 
-def test_what_a_measurement_moved_is_put_back_after_an_error(tiny_run):
+def test_what_a_measurement_changed_is_restored_after_an_error(tiny_run):
     run = tiny_run("pcdarts")
     before = [parameter.detach().clone() for parameter in run.arch.parameters()]
     with pytest.raises(RuntimeError, match="stop"), restored(run.arch) as parameters:

@@ -34,7 +34,7 @@ def answer(values, every: int = 1, **over) -> tuple[int, int] | None:
 # --- the rule -----------------------------------------------------------------------------------
 
 
-def test_what_does_not_grow_goes_on():
+def test_without_growth_the_search_goes_on():
     assert answer([1.0] * 50) is None
     assert answer(np.linspace(2, 1, 50)) is None
     assert answer(1.04 ** np.arange(50)) is None  # 1.22 in five epochs
@@ -65,7 +65,7 @@ def test_measured_less_often_the_window_is_still_in_epochs():
     assert answer(values, every=2, back=4, factor=1.4) == (24, 18)
 
 
-def test_a_mean_that_is_not_positive_has_no_factor_to_grow_by():
+def test_a_mean_that_is_not_positive_stops_nothing():
     assert answer([-1.0] * 20 + [2.0] * 5, window=1, back=4) is None
     assert answer([0.0] * 30 + [2.0] * 4, window=1, back=4) is None
 

@@ -43,7 +43,7 @@ def test_lengths_of_stages(tiny_config, epochs, lengths, expected):
     assert tiny_config("drnas", epochs=epochs, stages=stages).stage_epochs() == expected
 
 
-def test_no_stages_are_one(tiny_config):
+def test_a_search_without_stages_has_one(tiny_config):
     assert tiny_config("drnas", epochs=7).stage_epochs() == (7,)
 
 
@@ -93,7 +93,7 @@ def test_the_strongest_of_each_edge_are_kept():
     assert tied[0, 0].tolist() == [True, True, False, False, False]
 
 
-def test_alpha_and_adam_go_along(tiny_run):
+def test_alpha_and_adams_state_are_kept(tiny_run):
     run = staged(tiny_run)
     step(run), step(run)
     assert run.active is None
@@ -214,7 +214,7 @@ def test_warm_up_holds_the_architecture_in_each_stage(tiny_run):
     assert moved == [False, True, True, False, True, True]
 
 
-def test_a_restart_begins_anew_but_for_the_operations_left(tiny_run):
+def test_a_restart_keeps_only_the_operations_left(tiny_run):
     stages = [{"cells": 1}, {"cells": 2, "keep_ops": 2, "restart": True}]
     run = tiny_run("darts", epochs=2, stages=stages)
     step(run)
