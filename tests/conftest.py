@@ -14,7 +14,7 @@ import torch
 from drnas_ray.config import DataSettings, SearchConfig, merged
 from drnas_ray.data.catalog import search_halves
 from drnas_ray.parsing import run_config
-from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)

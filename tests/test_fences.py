@@ -119,7 +119,7 @@ def test_imports_are_found_wherever_they_stand():
 import a.b as x
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from drnas_ray.search import run
+    from drnas_ray.search import steps
 def f():
     from drnas_ray import methods
     import ray
@@ -130,7 +130,7 @@ from ..methods.base import Method
 """
     found = imports_in(ast.parse(source), "drnas_ray.search.loop")
     assert {
-        "a.b", "typing", "drnas_ray.search.run", "drnas_ray.methods", "ray", "torch.nn",
+        "a.b", "typing", "drnas_ray.search.steps", "drnas_ray.methods", "ray", "torch.nn",
         "drnas_ray.search.rng", "drnas_ray.search.clock", "drnas_ray.methods.base",
     } <= found  # fmt: skip
     assert "drnas_ray.search.base" not in found

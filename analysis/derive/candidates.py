@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
+from analysis.derive.dirichlet import dirichlet_shares
 from analysis.derive.strengths import Learnt
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.space import Space
@@ -42,8 +42,8 @@ def candidates(run: Learnt, samples: int | None = None) -> Cells:
 
     Cells with an operation of probability 0 (pruned) are left out. Given `samples`, draws are taken
     in any space; the same run and number give the same cells. A draw is `discretise` of shares from
-    DrNAS's Dirichlets; else of shares times Gumbel noise, whose largest on an edge falls on each
-    operation with its share. The most probable cell of all is always among them.
+    the run's Dirichlets, if it learnt some; else of shares times Gumbel noise, whose largest on an
+    edge falls on each operation with its share. The most probable cell of all is always among them.
     """
     space = space_named(run.space)
     listed = space.every() if samples is None else None
@@ -65,24 +65,11 @@ def draws(run: Learnt, samples: int) -> Iterator[str]:
     space, means = space_named(run.space), run.means
     rng = np.random.default_rng(run.seed)
     for _ in range(samples):
-        if run.method == "drnas":
-            yield space.discretise(_dirichlet(run.strengths, rng))
+        if run.distribution == "dirichlet":
+            yield space.discretise(dirichlet_shares(run.strengths, rng))
         else:
             # Minus the logarithm of an exponential is Gumbel noise.
             yield space.discretise(means / rng.standard_exponential(means.shape))
-
-
-def _dirichlet(concentration: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """(T, E, O): shares of each edge; a concentration of 0 gives share 0.
-
-    Gammas as shares. By their logarithms, for a gamma of small shape underflows: one of shape a is
-    one of shape a + 1 times u^(1/a), u uniform.
-    """
-    with np.errstate(divide="ignore"):
-        exponents = rng.standard_exponential(concentration.shape) / concentration
-    logs = np.log(rng.standard_gamma(concentration + 1)) - exponents
-    shares: NDArray[np.float64] = softmax(logs, axis=-1)
-    return shares
 
 
 def chosen_sum(values: NDArray[np.float64], choices: NDArray[np.int64]) -> NDArray[np.float64]:

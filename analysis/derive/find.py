@@ -20,6 +20,8 @@ from drnas_ray.results.records import Record, folders_by_id, read_batches, read_
 
 _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"
 
+_FACTS = ("run_id", "label", "method", "space", "seed")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -151,7 +153,7 @@ def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
         record = in_batches.get(run.run_id) or read_record(
             trials.get(run.run_id, []), "run_id", run.run_id, SEARCH_COLUMNS
         )
-        facts = run.model_dump(include={"run_id", "label", "method", "space", "seed"})
+        facts = run.model_dump(include={*_FACTS, "distribution"})
         facts["data"] = run.config.get("data", {})
         facts["retrains"] = tuple(
             _retrained(job, retrained) for job in jobs if run.run_id in job.run_ids
@@ -174,7 +176,7 @@ def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
     for row in runs.to_dict("records"):
         if wanted not in (None, row["run_id"]):
             continue
-        facts = {name: row[name] for name in ("run_id", "label", "method", "space", "seed")}
+        facts = {name: row[name] for name in _FACTS} | {"distribution": row.get("distribution")}
         facts["data"] = json.loads(row["config"]).get("data", {})
         known = row["run_id"] in rows.index
         yield facts, _plain(rows.loc[row["run_id"]]) | {"status": row["status"]} if known else {}

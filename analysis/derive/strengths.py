@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drnas_ray.config import DataSettings
+from drnas_ray.core.distribution import Distribution
+from drnas_ray.results.compat import distribution_of
 from drnas_ray.results.status import ENDED
 from drnas_ray.spaces import space_named
 
@@ -37,13 +39,15 @@ class Learnt:
     epoch: int
     ended: bool
     strengths: NDArray[np.float64]
+    distribution: Distribution
+    """What the strengths parametrise."""
     genotype: str | None
     """The cell that the run itself derived, if it did."""
     retrains: tuple[Retrained, ...] = ()
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """(T, E, O): strengths as shares of their edge. For DrNAS, the means of its Dirichlets."""
+        """(T, E, O): strengths as shares of their edge; of Dirichlets, their means."""
         shares: NDArray[np.float64] = self.strengths / self.strengths.sum(-1, keepdims=True)
         return shares
 
@@ -65,7 +69,8 @@ def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
     """The run of these facts and its row of epochs: the last, or the answer of an early stop.
 
     facts: what a run is told by, the fields from run_id to seed, `data` plain, maybe `retrains`.
-    Raises NothingLearnt with the reason, as what follows 'run ID'.
+    `distribution` may be missing, as in results of earlier versions. Raises NothingLearnt with the
+    reason, as what follows 'run ID'.
     """
     if not last:
         raise NothingLearnt("has reported no epoch yet")
@@ -85,9 +90,13 @@ def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
     if not usable or not (strengths.sum(-1) > 0).all():
         raise NothingLearnt(f"has strengths that are no shares at epoch {last['epoch']}: diverged")
     return Learnt(
-        **{**facts, "data": DataSettings.model_validate(facts["data"])},
+        **{
+            **{name: value for name, value in facts.items() if name != "distribution"},
+            "data": DataSettings.model_validate(facts["data"]),
+        },
         epoch=int(last["epoch"]),
         ended=last["status"] in ENDED,
         strengths=strengths,
+        distribution=distribution_of(facts["method"], facts.get("distribution")),
         genotype=last["genotype"],
     )

@@ -128,11 +128,11 @@ def _mark(row: pd.Series[Any]) -> str:
 
 def notes(derived: Sequence[Derived]) -> list[str]:
     """What the numbers are: of what, ranked how, out of how many."""
-    shares = {one.run.method == "drnas" for one in derived}
-    under = {True: "Dirichlet means", False: "strengths as shares of their edge"}
+    kinds = {one.run.distribution for one in derived}
+    under = {"dirichlet": "Dirichlet means", "categorical": "strengths as shares of their edge"}
     texts = [
         "log-prob: of the cell's operations, in nats, under the "
-        + " (DrNAS) or ".join(under[one] for one in sorted(shares, reverse=True))
+        + " or ".join(text for kind, text in under.items() if kind in kinds)
         + "."
     ]
     for one in derived if len(derived) == 1 else ():

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.lines import BAND, Block, banded, draw_lines
-from analysis.figures.select import DIRICHLET, Selection, select
+from analysis.figures.select import Selection, select
 from analysis.figures.strengths import entropies, strength_chunks
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -88,7 +88,7 @@ def concentrations(data: Collected, chosen: Selection, space: Space) -> pd.DataF
 
 @styled
 def _concentration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
-    chosen = select(data, methods=DIRICHLET)
+    chosen = select(data, distribution="dirichlet")
     space = _space(chosen)
     pairs = chosen.pairs
     blocks = []

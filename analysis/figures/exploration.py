@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.page import dress, page, whole_ticks
-from analysis.figures.select import DIRICHLET, Selection, need_tests, only, select, table_fact
+from analysis.figures.select import Selection, need_tests, only, select, table_fact
 from analysis.figures.strengths import draw_choices, generator, nb201_index, strength_chunks
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -112,7 +112,7 @@ def _handles() -> list[Line2D | Patch]:
 def _exploration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         raise Missing("accuracies of the drawn cells come from a table: give --benchmark TABLE")
-    chosen = select(data, benchmark, methods=DIRICHLET, space="nb201")
+    chosen = select(data, benchmark, distribution="dirichlet", space="nb201")
     need_tests(benchmark, chosen)
     chosen, cut = few(chosen, data)
     frame = spread(data, chosen, benchmark)

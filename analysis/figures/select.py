@@ -14,9 +14,8 @@ from analysis.cells.draw import run_name
 from analysis.figures.base import Missing
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
-
-DIRICHLET = ("drnas",)
-"""Methods whose strengths are the concentrations of a Dirichlet distribution."""
+from drnas_ray.core.distribution import Distribution
+from drnas_ray.results.compat import distribution_of
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,12 @@ def select(
     benchmark: BenchmarkTable | None = None,
     *,
     multi_trial: bool = True,
-    methods: Sequence[str] | None = None,
+    distribution: Distribution | None = None,
     space: str | None = None,
 ) -> Selection:
     """The done runs, each once. With a benchmark, those of data sets that it has; a run of
     protocol transfer once for each of them. multi_trial: False leaves out runs without epochs.
+    distribution: only runs whose strengths parametrise it.
 
     Raises Missing where none is left.
     """
@@ -88,14 +88,14 @@ def select(
         names = ", ".join(dict.fromkeys(runs["label"][asking]))
         left_out.append(f"Not shown: {names} (they ask for whole cells and have no epochs).")
         runs = runs[~asking]
-    if methods is not None:
-        runs = runs[runs["method"].isin(methods)]
+    if distribution is not None:
+        runs = runs[[kind == distribution for kind in _distributions(runs)]]
     if space is not None:
         runs = runs[runs["space"] == space]
     if runs.empty:
         raise Missing(
-            f"no done run of {' or '.join(methods)}: search with it"
-            if methods
+            "no done run of a method that learns a Dirichlet: search with one, such as drnas"
+            if distribution == "dirichlet"
             else "no done run of a method that searches in epochs: search with one, such as drnas"
         )
     runs = _named(runs)
@@ -103,6 +103,12 @@ def select(
         runs = _looked_up(runs, benchmark)
     keys = [key for key in ("sweep", "run_id") if key in runs and key in data.epochs]
     return Selection(runs.reset_index(drop=True), keys, _facts(runs, data, left_out))
+
+
+def _distributions(runs: pd.DataFrame) -> list[Distribution]:
+    """What each run's strengths parametrise; the column is missing in earlier versions' exports."""
+    written = runs.get("distribution", [None] * len(runs))
+    return [distribution_of(*pair) for pair in zip(runs["method"], written, strict=True)]
 
 
 def _named(runs: pd.DataFrame) -> pd.DataFrame:

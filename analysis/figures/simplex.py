@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.figures.base import FigureKind, Missing
 from analysis.figures.edges import edge_names
 from analysis.figures.page import LABEL_PT, page
-from analysis.figures.select import DIRICHLET, select
+from analysis.figures.select import select
 from analysis.figures.strengths import entropies, generator, strength_chunks
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -33,7 +33,7 @@ def learnt_edge(data: Collected) -> tuple[str, list[str], NDArray[np.float64]] |
     there is none. The three shares over their sum are Dirichlet with just these concentrations.
     """
     try:
-        chosen = select(data, methods=DIRICHLET)
+        chosen = select(data, distribution="dirichlet")
     except Missing:
         return None
     run = chosen.runs.iloc[0]

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analysis.derive.dirichlet import log_gammas
 from analysis.records.schema import STRENGTHS
 from drnas_ray.spaces.nb201 import NB201
 
@@ -80,15 +81,10 @@ def generator(ident: str) -> np.random.Generator:
 def draw_choices(beta: Numbers, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(draws, ..., E): the largest share of each edge in draws from Dir(beta), beta (..., E, O).
 
-    Operations with concentration 0 are pruned: they have share 0. The largest share is that of
-    the largest of independent Gamma(beta) variables. Their logarithms are compared, as
-    log Gamma(b + 1) + log(U) / b, for small b would round to 0 on all operations alike.
+    Operations with concentration 0 are pruned: they have share 0.
     """
-    shape = (draws, *beta.shape)
-    with np.errstate(divide="ignore"):
-        logs = np.log(rng.standard_gamma(np.broadcast_to(beta + 1, shape)))
-        logs += np.where(beta > 0, np.log1p(-rng.random(shape)) / beta, -np.inf)
-    largest: NDArray[np.int64] = logs.argmax(-1)
+    largest: NDArray[np.int64]
+    largest = log_gammas(np.broadcast_to(beta, (draws, *beta.shape)), rng).argmax(-1)
     return largest
 
 

@@ -119,7 +119,7 @@ def run_row(
         # A failure before the first checkpoint leaves no trace in the records.
         "restarts": max(last.get("restarts") or 0, record.restarts),
         "epochs_total": entry.epochs,
-        "distribution": getattr(entry, "distribution", None),
+        "distribution": entry.distribution,
         **summed_up(record, ((metric, metric.in_runs) for metric in METRICS)),
         **{f"{name}_version": sweep.versions.get(name) for name in versions},
         "git_commit": sweep.git_commit,

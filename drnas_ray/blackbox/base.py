@@ -1,7 +1,7 @@
 """What a method without a supernet is: it asks for cells and is told how good they are.
 
-A trial is one whole run of it. The method object is made anew for each run and holds what it has
-learnt so far; a run goes on after a kill by asking and telling it the same again.
+A trial is one whole run of it. Each run makes a method object of its own, which holds what it has
+learnt so far; a resumed run replays the same questions and answers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,26 @@ class BlackBox(ABC):
     """Subclass this, never another method."""
 
     settings_type: ClassVar[type[MethodSettings]]
+    queries_benchmark: ClassVar[bool] = False
+    """It evaluates cells: a benchmark tells it their figures, and a run has a budget of queries."""
 
     @abstractmethod
     def __init__(self, settings: Any, space: Space) -> None:
         """Takes an instance of `settings_type`, and the space to choose from."""
 
+    def check(self) -> None:  # noqa: B027  (a hook, not a duty)
+        """Raise UserError where the space does not go with the settings.
+
+        Called while settings are read, before anything runs.
+        """
+
     @abstractmethod
     def ask(self, rng: np.random.Generator) -> str:
-        """The next genotype to look at; all that is random comes from `rng`."""
+        """The next genotype to evaluate; all randomness comes from `rng`."""
 
     def tell(self, genotype: str, val_acc_pct: float) -> None:  # noqa: B027  (a hook, not a duty)
         """The validation accuracy of the genotype last asked for."""
 
     def answer(self, history: History) -> str:
-        """What the search answers with: the best seen, the first of equals."""
+        """The search's answer: the best cell seen, the first of equals."""
         return max(history, key=lambda entry: entry[1])[0]

@@ -1,4 +1,4 @@
-"""A given cell, searched by nobody: the ResNet row of the paper's NAS-Bench-201 table."""
+"""A given cell, without a search: the ResNet row of the paper's NAS-Bench-201 table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from drnas_ray.blackbox.base import BlackBox
-from drnas_ray.config import MethodSettings, RunSettings
-from drnas_ray.spaces import space_named
+from drnas_ray.config import MethodSettings
 from drnas_ray.spaces.space import Space
 
 # NAS-Bench-201's cell 11472, the one whose figures the row has.
@@ -27,10 +26,6 @@ class FixedSettings(MethodSettings):
         """The paper's row for its cell, the genotype for any other."""
         return "ResNet" if self.cell == RESNET else self.cell
 
-    def check_run(self, config: RunSettings) -> None:
-        """Raise UserError where the space has no such cell."""
-        space_named(config.space).check(self.cell)
-
 
 class Fixed(BlackBox):
     """Always the same cell, whatever the seed."""
@@ -38,7 +33,11 @@ class Fixed(BlackBox):
     settings_type = FixedSettings
 
     def __init__(self, settings: FixedSettings, space: Space) -> None:
-        self.cell = settings.cell
+        self.cell, self.space = settings.cell, space
+
+    def check(self) -> None:
+        """Raise UserError where the cell is not one of the space's."""
+        self.space.check(self.cell)
 
     def ask(self, rng: np.random.Generator) -> str:
         """The cell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ class RandomSettings(MethodSettings):
     """Nothing to set but the run's budget."""
 
     name: Literal["random"] = "random"
-    queries_benchmark: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -27,6 +26,7 @@ class RandomSearch(BlackBox):
     """Uniform draws, with replacement; the best by validation is the answer."""
 
     settings_type = RandomSettings
+    queries_benchmark = True
 
     def __init__(self, settings: RandomSettings, space: Space) -> None:
         self.space = space

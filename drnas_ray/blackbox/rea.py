@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,6 @@ class ReaSettings(MethodSettings):
     name: Literal["rea"] = "rea"
     population: int = Field(10, ge=1)
     tournament: int = Field(3, ge=1)
-    queries_benchmark: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -31,11 +30,12 @@ class Rea(BlackBox):
     """A random population, then children of tournament winners."""
 
     settings_type = ReaSettings
+    queries_benchmark = True
 
     def __init__(self, settings: ReaSettings, space: Space) -> None:
         self.settings, self.space = settings, space
         self.alive: deque[tuple[str, float]] = deque(maxlen=settings.population)
-        """(genotype, accuracy), oldest first; a full one drops its oldest for the next."""
+        """(genotype, accuracy), oldest first; when full, the oldest makes room for the next."""
 
     def ask(self, rng: np.random.Generator) -> str:
         """A random cell until the population is full, then a mutant of a tournament's winner."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ class ReinforceSettings(MethodSettings):
     lr: float = Field(0.01, gt=0)
     baseline_decay: Decay = 0.9
     answer: Literal["best", "policy"] = "best"
-    queries_benchmark: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -47,6 +46,7 @@ class Reinforce(BlackBox):
     """A categorical policy for each edge; the reward is the validation accuracy, 0 to 1."""
 
     settings_type = ReinforceSettings
+    queries_benchmark = True
 
     def __init__(self, settings: ReinforceSettings, space: Space) -> None:
         self.settings, self.space = settings, space
@@ -55,7 +55,7 @@ class Reinforce(BlackBox):
 
     @property
     def baseline(self) -> float:
-        """Exponential mean of the rewards told, without the pull of its start at 0."""
+        """Exponential mean of the rewards told, corrected for its start at 0."""
         return self.told / self.weight
 
     def _start(self, rng: np.random.Generator) -> torch.Tensor:

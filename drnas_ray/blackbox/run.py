@@ -1,7 +1,7 @@
 """One whole run of a method without a supernet, stepped like a search.
 
-On a table the run is one step of milliseconds. Where cells are trained each query is a step, so
-that a kill costs one training at most.
+With a table the run is one step of milliseconds. Where cells are trained each query is a step, so
+that a kill costs at most one training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from drnas_ray.spaces import space_named
 
 
 class BlackBoxRun:
-    """Deterministic in the seed, and in the answers of the benchmark (None: asked once, untold)."""
+    """Its cells follow from the seed and the benchmark's answers; without one, it asks once."""
 
     def __init__(self, config: BlackBoxConfig, benchmark: Benchmark | None = None) -> None:
         self.config, self.benchmark = config, benchmark
@@ -70,7 +70,7 @@ class BlackBoxRun:
         }
 
     def _query(self, benchmark: Benchmark, config: QueryConfig) -> str:
-        """Ask and tell once; `done` when the budget is spent. What goes over it doesn't count."""
+        """Ask and tell once; `done` when the budget is spent; a cell beyond it doesn't count."""
         genotype = self.method.ask(self.rng)
         answer = benchmark.query(genotype)
         if config.budget_s is not None:
@@ -83,7 +83,7 @@ class BlackBoxRun:
         return "done" if asked_all else "running"
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings and what was asked: the method's own state follows from it."""
+        """The settings and the history, from which the method's own state follows."""
         return {
             "config": self.config.canonical_json(),
             "epoch": self.epoch,
@@ -96,7 +96,10 @@ class BlackBoxRun:
         for genotype, accuracy, cost in state["history"]:
             asked = self.method.ask(self.rng)
             if asked != genotype:
-                raise UserError(f"the checkpoint asked for {genotype}, this version for {asked}")
+                raise UserError(
+                    f"the checkpoint's run asked for {genotype}, this version asks for {asked}: "
+                    "start the run again"
+                )
             self.method.tell(genotype, accuracy)
             self.history.append((genotype, accuracy, cost))
         self.epoch = state["epoch"]

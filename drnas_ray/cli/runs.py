@@ -175,8 +175,7 @@ def search(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run's folder.")] = False,
 ) -> None:
     """One search in this process, without Ray. Its folder is like a sweep's."""
-    from drnas_ray.config import merged
-    from drnas_ray.parsing import validated
+    from drnas_ray.config import merged, validated
     from drnas_ray.sweeps.local import run_search
     from drnas_ray.sweeps.spec.sweep import SweepConfig, settings_of
 

@@ -1,8 +1,8 @@
-"""Every shared setting of a run, as frozen pydantic models; a run's id is the hash of their JSON.
+"""The settings that runs share, as frozen pydantic models; a run's id is the hash of their JSON.
 
-A method's own settings are declared in the method's own file, as a subclass of `MethodSettings`;
-`drnas_ray.parsing` turns names into them. A method with other published defaults than DrNAS's names
-them in `MethodSettings.shared_defaults`.
+A method's own settings are a subclass of `MethodSettings` in the method's file, which also names
+the shared settings whose published defaults differ from DrNAS's (`MethodSettings.shared_defaults`).
+`drnas_ray.parsing` makes settings from plain mappings and checks what depends on the method.
 """
 
 from drnas_ray.config.base import (
@@ -15,24 +15,18 @@ from drnas_ray.config.base import (
     merged,
     nested,
 )
-from drnas_ray.config.cells import (
-    BenchmarkSettings,
-    BlackBoxConfig,
-    CellRecipe,
-    QueryConfig,
-    Recipe,
-    RetrainConfig,
-    ShortRecipe,
-)
 from drnas_ray.config.diagnostics import LAST, DiagnosticSettings, EarlyStopSettings
-from drnas_ray.config.search import (
+from drnas_ray.config.groups import (
     ArchSettings,
     PerturbSettings,
-    SearchConfig,
     Stage,
     SupernetSettings,
     WeightSettings,
 )
+from drnas_ray.config.multitrial import BenchmarkSettings, BlackBoxConfig, QueryConfig
+from drnas_ray.config.search import SearchConfig
+from drnas_ray.config.training import CellRecipe, Recipe, RetrainConfig, ShortRecipe
+from drnas_ray.config.validation import validated
 
 __all__ = [
     "LAST",
@@ -59,4 +53,5 @@ __all__ = [
     "group_of",
     "merged",
     "nested",
+    "validated",
 ]

@@ -1,4 +1,4 @@
-"""What all settings are: frozen pydantic models whose hash is a run's id, and the shared groups."""
+"""Settings: frozen pydantic models whose hash is a run's id, and the groups that all runs share."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from drnas_ray.core.errors import UserError
-
-if TYPE_CHECKING:
-    from drnas_ray.config.search import SearchConfig
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """How much of a running mean is kept at each step."""
@@ -30,7 +27,7 @@ class Settings(BaseModel):
     def _no_mistaken_type(cls, value: object, info: ValidationInfo) -> object:
         """Refuse yes/no and text where a number is meant; pydantic would convert them.
 
-        Text is let through for fractions: YAML 1.1 reads 3e-4 as text.
+        Text is accepted for fractions, because YAML 1.1 reads 3e-4 as text.
         """
         kind = cls.model_fields[str(info.field_name)].annotation
         kinds = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
@@ -45,37 +42,24 @@ class Settings(BaseModel):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     def id(self) -> str:
-        """12 hex digits that stand for exactly these settings."""
+        """12 hex digits that identify these settings."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
 
 
 class MethodSettings(Settings):
-    """What one method lets a user set. Subclassed next to the method it belongs to."""
+    """What one method lets a user set; subclassed in the method's own file.
+
+    What a method can do (`Method.mixes` and the like) is on the method's class, not here.
+    """
 
     name: str
     shared_defaults: ClassVar[Mapping[str, Any]] = {}
     """Shared settings whose published default differs for this method, as a nested mapping."""
-    mixes: ClassVar[bool] = True
-    """Every kept operation runs in each pass, weighted; False where a pass runs drawn ones only."""
-    ranks: ClassVar[bool] = True
-    """Strengths say before the end which operations are better: what pruning goes by."""
-    differentiable: ClassVar[bool] = True
-    """The weight step's loss has a gradient with respect to what is learnt."""
-    dirichlet: ClassVar[bool] = False
-    """Shares of each edge are drawn from a learnt Dirichlet, whose concentration strengths are."""
-    queries_benchmark: ClassVar[bool] = False
-    """Without a supernet: it is told the figures of the cells that it asks for."""
 
     @property
     def label(self) -> str:
         """How tables name the method with these settings: the paper's row, where it has one."""
         return self.name
-
-    def check(self, config: SearchConfig) -> None:
-        """Raise UserError, naming both values, where these settings can't go with the rest."""
-
-    def check_run(self, config: RunSettings) -> None:
-        """The same for a method without a supernet."""
 
     def arch_weight_decay(self) -> float:
         """The decay that Adam applies to the architecture parameter unless the user sets one."""
@@ -83,13 +67,13 @@ class MethodSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Which images, and how training batches are augmented (None: the data set's own habit)."""
+    """The images, and how training batches are augmented (None: as is usual for the data set)."""
 
     name: str = "cifar10"
     path: str | None = None
-    """Where a `folder` or `parquet` data set lies; other data sets take none."""
+    """Where a `folder` or `parquet` data set is; other data sets take no path."""
     image_size: int | None = Field(None, ge=4, le=1024)
-    """Side in pixels to which a `folder` or `parquet` data set is brought; None: 32."""
+    """Side in pixels to which images of a `folder` or `parquet` data set are resized; None: 32."""
     train_images: int | None = Field(None, ge=4)
     """Use only this many training images, drawn evenly per class with a fixed seed; None: all."""
     crop_padding: int | None = Field(None, ge=0, le=1024)
@@ -104,7 +88,7 @@ class DataSettings(Settings):
 
     @property
     def label(self) -> str:
-        """How tables name the data set: with its folder or file, and what is not as usual."""
+        """How tables name the data set: with its folder or file, and what differs from defaults."""
         given = self.model_dump(exclude={"name", "path"}, exclude_defaults=True)
         extra = ", ".join(f"{key}={value}" for key, value in given.items())
         where = "" if self.path is None else f":{Path(self.path).name}"
@@ -112,7 +96,7 @@ class DataSettings(Settings):
 
 
 class RunSettings(Settings):
-    """What every run has, whether it trains a supernet or only asks and tells."""
+    """What every run has, with or without a supernet."""
 
     method: SerializeAsAny[MethodSettings]
     space: str = "nb201"
@@ -126,30 +110,30 @@ class RunSettings(Settings):
 
     @property
     def steps(self) -> int:
-        """Records that the run makes: epochs, or what stands for them."""
+        """Records that the run makes, one after each step: epochs, where there are any."""
         return 1
 
     @property
     def needs_images(self) -> bool:
-        """Whether the search itself looks at the data set."""
+        """Whether the search itself reads the data set."""
         return True
 
 
 def check_nesterov(nesterov: bool, momentum: float) -> None:
-    """Raise ValueError where SGD would refuse the pair."""
+    """Raise ValueError for a pair that SGD would refuse."""
     if nesterov and momentum == 0:
         raise ValueError("nesterov=true needs momentum above 0, got momentum=0")
 
 
 def is_uri(place: str | Path) -> bool:
-    """Whether it names a store, such as s3://bucket/path, and not a local path."""
+    """Whether it is the address of a store, such as s3://bucket/path, rather than a local path."""
     return "://" in str(place)
 
 
 def absolute(path: str | None) -> str | None:
-    """The path for a process in another folder; a URI as it is.
+    """The path made absolute, so that a process in another folder can use it; a URI unchanged.
 
-    Raises ValueError for a ~name of nobody.
+    Raises ValueError for the home folder (~name) of a user who does not exist.
     """
     try:
         return path if path is None or is_uri(path) else str(Path(path).expanduser().absolute())
@@ -158,9 +142,9 @@ def absolute(path: str | None) -> str | None:
 
 
 def group_of(annotation: Any, *, listed: bool = False) -> type[Settings] | None:
-    """The group of settings that a field holds, also where it may be None; None for a value.
+    """The group of settings that a field holds, or may hold; None for a field that holds a value.
 
-    listed: also the group that a list of such groups repeats.
+    listed: also the group that a list holds.
     """
     around = (Union, UnionType, tuple) if listed else (Union, UnionType)
     inside = get_args(annotation) if get_origin(annotation) in around else ()
@@ -171,7 +155,7 @@ def group_of(annotation: Any, *, listed: bool = False) -> type[Settings] | None:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` put over it, mapping by mapping."""
+    """`base` with the values of `over` in place of its own; mappings are merged key by key."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
@@ -184,7 +168,7 @@ def nested(path: str, value: Any) -> dict[str, Any]:
     """`{"a": {"b": value}}` for the dotted path "a.b". Raises UserError on an empty part."""
     parts = path.split(".")
     if not all(parts):
-        raise UserError(f"'{path}' is no setting: write dotted names such as arch.lr")
+        raise UserError(f"'{path}' is not a setting's name: write dotted names such as arch.lr")
     for part in reversed(parts):
         value = {part: value}
     return value  # type: ignore[no-any-return]

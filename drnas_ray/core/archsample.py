@@ -1,4 +1,7 @@
-"""ArchSample: the one value that goes from a method to a supernet."""
+"""ArchSample: the one value that goes from a method to a supernet.
+
+A method's `sample` makes it, `drnas_ray.search.steps` runs the supernet under it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ArchSample:
-    """All that a supernet is told about the architecture for one forward pass.
+    """All that a supernet knows of the architecture in one forward pass.
 
     weights: (cell types, edges, ops), the share of each operation on its edge.
-    active: same shape, bool, on the CPU (so that asking it never waits for a GPU): the operations
-        to run; None runs all. Where it is False the weight is taken as 0.
+    active: same shape, bool, on the CPU (so that reading it never waits for a GPU): the operations
+        to run; None runs all. Where it is False the weight counts as 0.
     scale: (cell types, edges), a factor for each edge's whole output (PC-DARTS's edge
         normalisation); None leaves the outputs as they are.
     skip_dropout: share of a skip connection's outputs that training drops (P-DARTS).

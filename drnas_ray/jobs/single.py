@@ -28,9 +28,9 @@ from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.batch import PackedJob
 from drnas_ray.jobs.records import completed
 from drnas_ray.search.device import device_name, use_threads
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.ondemand import TrainOnDemand
-from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 from drnas_ray.search.training import Training
 
 
@@ -54,7 +54,7 @@ class Job(Protocol):
 def start(config: Settings, data_root: Path | None, device: torch.device) -> Job:
     """The job of these settings at epoch 0."""
     if isinstance(config, SearchConfig):
-        return Search(Run(config, _halves(config.data, data_root), device))
+        return SearchJob(Run(config, _halves(config.data, data_root), device))
     if isinstance(config, RetrainConfig):
         return Training(config, _whole(config.data, data_root), device)
     assert isinstance(config, BlackBoxConfig)
@@ -117,7 +117,7 @@ class RecordedJob:
 
         Raises UserError where the job is no weight-sharing search.
         """
-        if not isinstance(self.job, Search):
+        if not isinstance(self.job, SearchJob):
             raise UserError("only a weight-sharing search can go on from another one's state")
         self.job.adopt_state_dict(state)
         self.records = []

@@ -1,7 +1,9 @@
-"""What a weight-sharing method is: hooks that the one search loop calls, and nothing else.
+"""What a weight-sharing method is: what it can do, and hooks that the one search loop calls.
 
-A method holds settings only. All that changes while it searches lives in the run it is handed:
-the architecture module, the optimisers, the epoch, the random state.
+A method holds settings only. All that changes while it searches is in the run that its hooks get
+(`RunView`; `drnas_ray.search.steps.Run` is what they get): the architecture module, the optimisers,
+the epoch, the random state. A training step goes from `search.loop` to a hook here, which draws a
+sample and hands it to one of the run's steps, which runs the supernet under it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.distribution import Distribution
 from drnas_ray.spaces.space import Space
 
 Batch = tuple[Tensor, Tensor]
@@ -23,11 +26,11 @@ Weights = dict[str, Tensor]
 """The supernet's weights by parameter name."""
 Moves = Literal["arch_step", "weight_step", "end_epoch", "never"]
 Statistics = Literal["batch", "running"]
-"""What batch normalisation goes by in scoring: the batch's own statistics, or running ones."""
+"""Which statistics batch normalisation uses when cells are scored: the batch's or running ones."""
 
 
 class RunView(Protocol):
-    """All of a run that a method may touch."""
+    """The part of a run that a method may use."""
 
     config: SearchConfig
     space: Space
@@ -77,7 +80,7 @@ class RunView(Protocol):
         """One step of SGD on the supernet's weights, and no others, under this sample.
 
         Returns the gradients of the same loss with respect to `wrt`, for methods that move the
-        architecture by it as well (single level).
+        architecture by that loss as well (single level).
         """
 
     def descend(
@@ -89,14 +92,14 @@ class RunView(Protocol):
         """The supernet's weights as they are now."""
 
     def loss_at(self, weights: Weights, sample: ArchSample, batch: Batch) -> Tensor:
-        """The loss with other weights in place; running statistics stay as they are."""
+        """The loss under other weights than the supernet's; running statistics stay as they are."""
 
     def stepped(self, gradients: Weights) -> tuple[Weights, float]:
-        """Where SGD would step to, unclipped, and the factor on each gradient in it."""
+        """The weights after an unclipped step of SGD, and the factor on each gradient in it."""
 
 
 class Alpha(nn.Module):
-    """One real number for each operation of each edge, (T, E, O); the start is near 0 if None."""
+    """A real number for each operation of each edge, (T, E, O); near 0 unless `start` is given."""
 
     def __init__(self, space: Space, start: Tensor | None = None) -> None:
         super().__init__()
@@ -113,6 +116,15 @@ class Method(ABC):
     """Subclass this, never another method. Shapes: T cell types, E edges, O operations."""
 
     settings_type: ClassVar[type[MethodSettings]]
+    # What the method can do. `methods.compatibility` checks shared settings against it.
+    mixes: ClassVar[bool] = True
+    """Every kept operation runs in each pass, weighted; False where a pass runs drawn ones only."""
+    ranks: ClassVar[bool] = True
+    """Strengths rank operations before the end already, so that stages can prune by them."""
+    differentiable: ClassVar[bool] = True
+    """The weight step's loss has a gradient with respect to what is learnt."""
+    distribution: ClassVar[Distribution] = "categorical"
+    """What strengths parametrise on each edge; runs record it, so that analysis knows."""
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:
@@ -120,10 +132,16 @@ class Method(ABC):
 
     @property
     def moves(self) -> Moves:
-        """The hook in which the architecture moves: `arch_step` on batches of its own half
-        (bilevel), `weight_step` by the same loss as the weights (single level), `end_epoch`, or
-        none."""
+        """The hook in which the architecture moves, which may depend on the method's settings:
+        `arch_step` on batches of its own half (bilevel), `weight_step` by the same loss as the
+        weights (single level), `end_epoch`, or `never`."""
         return "arch_step"
+
+    def check(self, config: SearchConfig) -> None:  # noqa: B027  (a hook, not a duty)
+        """Raise UserError, naming both values, where shared settings contradict the method's own.
+
+        Called while settings are read, before anything runs.
+        """
 
     def make_arch(self, space: Space) -> nn.Module:
         """What is learnt about the architecture; its buffers and parameters are checkpointed."""
@@ -143,7 +161,7 @@ class Method(ABC):
         """The weights for one forward pass, with their graph back to the architecture module."""
 
     def mean(self, run: RunView) -> ArchSample:
-        """The weights at the middle of what is learnt; here strengths as shares of their edge."""
+        """The weights at the mean of what is learnt; here strengths as shares of their edge."""
         strengths = self.strengths(run)
         return ArchSample(strengths / strengths.sum(-1, keepdim=True), run.active)
 
@@ -160,7 +178,7 @@ class Method(ABC):
             return
         loss = run.loss(self.sample(run), val) + self.penalty(run)
         arch = list(run.arch.parameters())
-        # Unused where only `none` is left; the gradient is 0 then.
+        # Parameters are unused where only `none` is left; their gradient is 0 then.
         run.step_arch(torch.autograd.grad(loss, arch, allow_unused=True, materialize_grads=True))
 
     def weight_step(self, run: RunView, train: Batch) -> None:
@@ -185,5 +203,5 @@ class Method(ABC):
         """(T, E, O), not negative, 0 for a pruned operation: what `discretise` ranks."""
 
     def derive(self, run: RunView) -> str:
-        """The genotype the search answers with."""
+        """The genotype that is the search's answer."""
         return run.space.discretise(self.strengths(run).detach().double().cpu().numpy())

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
+from drnas_ray.core.derivatives import gradient
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.spaces.space import Space
 
 # A switch along which the loss has no curvature would pay nothing, and its gamma be infinite.
 SMALLEST_OMEGA = 1e-3
-# `none` brings nothing, so its switch means nothing: it is what an edge has when all else is off.
+# `none` outputs 0, so its switch has no effect: it is what an edge has when all else is off.
 NONE_STRENGTH = 1e-12
 
 
@@ -40,14 +41,6 @@ class BayesNASSettings(MethodSettings):
     def arch_weight_decay(self) -> float:
         """None: the prior is what pulls switches to 0."""
         return 0.0
-
-    def check(self, config: SearchConfig) -> None:
-        """A decay beside the prior would be a second one."""
-        if config.arch_weight_decay():
-            raise UserError(
-                f"arch.weight_decay={config.arch.weight_decay} with method bayesnas is a second "
-                "prior on the switches: leave it out and set method.sparsity"
-            )
 
 
 class Switches(nn.Module):
@@ -83,12 +76,20 @@ def reweighted(
 
 
 class BayesNAS(Method):
-    """Mixes all operations that are left by their switches, which sum to nothing in particular."""
+    """Mixes the operations left, weighted by their switches, which need not sum to 1."""
 
     settings_type = BayesNASSettings
 
     def __init__(self, settings: BayesNASSettings) -> None:
         self.settings = settings
+
+    def check(self, config: SearchConfig) -> None:
+        """Weight decay would be a second prior."""
+        if config.arch_weight_decay():
+            raise UserError(
+                f"arch.weight_decay={config.arch.weight_decay} with method bayesnas is a second "
+                "prior on the switches: leave it out and set method.sparsity"
+            )
 
     def make_arch(self, space: Space) -> nn.Module:
         """Switches with their prior."""
@@ -130,15 +131,14 @@ class BayesNAS(Method):
         switch = _switches(run).switch
         weights = {name: weight.detach() for name, weight in run.weights().items()}
         loss = run.loss_at(weights, self.sample(run), batch)
-        # Where only `none` is left the loss has no graph to the switches.
-        gradient = _gradient(loss, switch, create_graph=True)
-        rows = [_gradient(one, switch).flatten()[i] for i, one in enumerate(gradient.flatten())]
+        slope = gradient(loss, [switch], create_graph=True)
+        rows = [gradient(one, [switch])[i] for i, one in enumerate(slope)]
         return torch.stack(rows).view_as(switch)
 
     def _left(self, run: RunView) -> Tensor:
         """(T, E, O) bool on the CPU: kept operations with gamma at or above the threshold.
 
-        `none` stays where it is still there, else the strongest does: no edge is left with nothing.
+        `none` stays unless a stage has pruned it, else the strongest does: no edge is left empty.
         """
         strengths = self.strengths(run)
         kept = torch.ones_like(strengths, dtype=torch.bool) if run.mask is None else run.mask
@@ -152,21 +152,6 @@ class BayesNAS(Method):
         """(T, E, O): |s|; `none` wins only where all others are pruned."""
         size = torch.where(_switches(run).none, NONE_STRENGTH, _switches(run).switch.abs())
         return size if run.mask is None else size * run.mask
-
-
-def _gradient(value: Tensor, of: Tensor, *, create_graph: bool = False) -> Tensor:
-    """d value / d of, 0 where they are not connected; the graph is kept."""
-    if not value.requires_grad:
-        return torch.zeros_like(of)
-    (gradient,) = torch.autograd.grad(
-        value,
-        [of],
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return gradient
 
 
 def _switches(run: RunView) -> Switches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -31,7 +31,6 @@ class DrNASSettings(MethodSettings):
     name: Literal["drnas"] = "drnas"
     penalty: Literal["l2", "l2_beta", "kl", "none"] = "l2"
     penalty_scale: float = Field(1e-3, ge=0)
-    dirichlet: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -41,17 +40,6 @@ class DrNASSettings(MethodSettings):
     def arch_weight_decay(self) -> float:
         """The l2 penalty is Adam's decay; the others are added to the loss and decay nothing."""
         return self.penalty_scale if self.penalty == "l2" else 0.0
-
-    def check(self, config: SearchConfig) -> None:
-        """Two penalties at once are no method of the paper."""
-        decay = config.arch.weight_decay
-        if decay is None or decay == self.arch_weight_decay():
-            return
-        raise UserError(
-            f"arch.weight_decay={decay:g} with method.penalty={self.penalty} is a second penalty: "
-            "DrNAS's l2 penalty is that decay. Leave arch.weight_decay out and choose "
-            "method.penalty and method.penalty_scale"
-        )
 
 
 def concentration(alpha: Tensor) -> Tensor:
@@ -63,7 +51,7 @@ def draw(beta: Tensor, active: Tensor | None) -> Tensor:
     """One Dirichlet draw for each edge, with its pathwise gradient.
 
     beta, active: (T, E, O). Where operations are pruned the draw is a Dirichlet over the kept
-    ones, which is what zeroing and renormalising a full draw comes to (aggregation property);
+    ones, which has the distribution of a full draw zeroed and renormalised (aggregation property);
     pruned operations get share 0.
     """
     if active is None:
@@ -81,7 +69,7 @@ def _places(
 ) -> list[tuple[int, tuple[Tensor, ...]]]:
     """Edges with equally many kept operations: how many, and where those are.
 
-    Kept, for a mask stays the same for many steps and its places lie on the device.
+    Cached, because a mask stays the same for many steps and its indices are on the device.
     """
     mask = torch.tensor(active).view(shape)
     counts = mask.sum(-1)
@@ -104,9 +92,21 @@ class DrNAS(Method):
     """One draw a forward pass, shared by all cells of a type, in validation too."""
 
     settings_type = DrNASSettings
+    distribution = "dirichlet"
 
     def __init__(self, settings: DrNASSettings) -> None:
         self.settings = settings
+
+    def check(self, config: SearchConfig) -> None:
+        """Two penalties at once are in none of the paper's variants."""
+        settings, decay = self.settings, config.arch.weight_decay
+        if decay is None or decay == settings.arch_weight_decay():
+            return
+        raise UserError(
+            f"arch.weight_decay={decay:g} with method.penalty={settings.penalty} is a second "
+            "penalty: DrNAS's l2 penalty is that decay. Leave arch.weight_decay out and choose "
+            "method.penalty and method.penalty_scale"
+        )
 
     def sample(self, run: RunView) -> ArchSample:
         """Shares from Dir(beta), edges independent."""

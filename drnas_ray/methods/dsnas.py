@@ -28,8 +28,6 @@ class DsnasSettings(MethodSettings):
     bilevel: bool = False
     fix_margin: float | None = Field(0.3, gt=0, le=1)
     shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 1e-3}}
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -56,6 +54,8 @@ class Dsnas(Method):
     """Single level on the weights' half by default: one pass moves both."""
 
     settings_type = DsnasSettings
+    mixes = False
+    differentiable = False
 
     def __init__(self, settings: DsnasSettings) -> None:
         self.settings = settings

@@ -27,7 +27,7 @@ class EnasSettings(MethodSettings):
     """steps, samples: controller steps an epoch, and cells whose gradients each step averages.
     entropy: its weight in the reward. baseline_decay: of the running mean of rewards.
     candidates: cells drawn at the end and scored on a fresh batch of `score_batch` images each.
-    bn: what batch normalisation goes by in scoring.
+    bn: which statistics batch normalisation uses in scoring.
     hidden, temperature, tanh: size of the LSTM; logits are tanh * tanh(raw / temperature)."""
 
     name: Literal["enas"] = "enas"
@@ -54,8 +54,6 @@ class EnasSettings(MethodSettings):
         },
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999)},
     }
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -135,6 +133,8 @@ class Enas(Method):
     """The architecture module is the controller; it moves at the end of an epoch."""
 
     settings_type = EnasSettings
+    mixes = False
+    differentiable = False
 
     def __init__(self, settings: EnasSettings) -> None:
         self.settings = settings

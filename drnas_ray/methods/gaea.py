@@ -12,11 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from drnas_ray.config import ArchSettings, MethodSettings, SearchConfig
+from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
-from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
-from drnas_ray.methods.relax import entering_softmax, kept_shares, same_target
+from drnas_ray.methods.compatibility import check_no_adam
+from drnas_ray.methods.relax import (
+    entering_softmax,
+    kept_shares,
+    same_target,
+    scaled,
+)
 from drnas_ray.spaces.space import Space
 
 # A share that reached 0 would never come back; the authors' clamp.
@@ -43,15 +48,6 @@ class GaeaSettings(MethodSettings):
     def arch_weight_decay(self) -> float:
         """Shares on a simplex decay towards nothing."""
         return 0.0
-
-    def check(self, config: SearchConfig) -> None:
-        """What only Adam reads must stay unset."""
-        arch = config.arch
-        if config.arch_weight_decay() or arch.betas != ArchSettings().betas:
-            raise UserError(
-                f"arch.weight_decay={arch.weight_decay}, arch.betas={list(arch.betas)} with method "
-                "gaea: exponentiated gradient has neither, leave both out"
-            )
 
 
 class Shares(nn.Module):
@@ -101,6 +97,10 @@ class Gaea(Method):
     def __init__(self, settings: GaeaSettings) -> None:
         self.settings = settings
 
+    def check(self, config: SearchConfig) -> None:
+        """Settings that only Adam reads must not be set."""
+        check_no_adam(config, "exponentiated gradient has neither")
+
     def make_arch(self, space: Space) -> nn.Module:
         """Uniform shares."""
         return Shares(space, edge_weights=self.settings.edge_weights)
@@ -134,8 +134,7 @@ class Gaea(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): share times edge weight."""
-        sample = self.sample(run)
-        return sample.weights if sample.scale is None else sample.weights * sample.scale[..., None]
+        return scaled(self.sample(run))
 
 
 def _shares(run: RunView) -> Shares:

@@ -33,7 +33,6 @@ class GdasSettings(MethodSettings):
         "epochs": 250,
         "weights": {"nesterov": True, "weight_decay": 5e-4, "schedule": "step"},
     }
-    mixes: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -57,13 +56,13 @@ class Gdas(Method):
     """Forward and backward pass through the chosen operation only."""
 
     settings_type = GdasSettings
+    mixes = False
 
     def __init__(self, settings: GdasSettings) -> None:
         self.settings = settings
 
     def _tau(self, run: RunView, epoch: int) -> float:
-        settings = self.settings
-        return linear(settings.tau_first, settings.tau_last, epoch, run.config.epochs)
+        return linear(self.settings.tau_first, self.settings.tau_last, epoch, run.config.epochs)
 
     def notes(self, run: RunView) -> dict[str, float]:
         """The temperature of the epoch that ended."""

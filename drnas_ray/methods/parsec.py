@@ -13,11 +13,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from drnas_ray.config import ArchSettings, MethodSettings, SearchConfig
+from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
-from drnas_ray.methods.relax import draw_choice, kept_shares, most_probable, one_path
+from drnas_ray.methods.compatibility import check_no_adam
+from drnas_ray.methods.relax import (
+    draw_choice,
+    kept_shares,
+    most_probable,
+    one_path,
+)
 from drnas_ray.spaces.space import Space
 
 
@@ -27,8 +33,6 @@ class ParsecSettings(MethodSettings):
     name: Literal["parsec"] = "parsec"
     samples: int = Field(4, ge=2)
     shared_defaults: ClassVar[Mapping[str, Any]] = {"arch": {"lr": 1e-3}}
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -38,20 +42,6 @@ class ParsecSettings(MethodSettings):
     def arch_weight_decay(self) -> float:
         """Probabilities decay towards nothing."""
         return 0.0
-
-    def check(self, config: SearchConfig) -> None:
-        """What only Adam reads must stay unset, and the prior moves at most all the way."""
-        arch = config.arch
-        if config.arch_weight_decay() or arch.betas != ArchSettings().betas:
-            raise UserError(
-                f"arch.weight_decay={arch.weight_decay}, arch.betas={list(arch.betas)} with method "
-                "parsec: its prior moves without Adam, leave both out"
-            )
-        if arch.lr > 1:
-            raise UserError(
-                f"arch.lr={arch.lr:g} with method parsec: the prior goes that part of the way to "
-                "the frequencies, give at most 1"
-            )
 
 
 class Prior(nn.Module):
@@ -71,9 +61,20 @@ class Parsec(Method):
     """Weights and prior both move by importance-weighted samples; only drawn operations run."""
 
     settings_type = ParsecSettings
+    mixes = False
+    differentiable = False
 
     def __init__(self, settings: ParsecSettings) -> None:
         self.settings = settings
+
+    def check(self, config: SearchConfig) -> None:
+        """Settings that only Adam reads must not be set, and a step is at most the whole way."""
+        check_no_adam(config, "its prior moves without Adam")
+        if config.arch.lr > 1:
+            raise UserError(
+                f"arch.lr={config.arch.lr:g} with method parsec: it is the part of the way to the "
+                "frequencies that the prior moves, give at most 1"
+            )
 
     def make_arch(self, space: Space) -> nn.Module:
         """The prior."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from drnas_ray.config import MethodSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Alpha, Method, RunView
-from drnas_ray.methods.relax import entering_softmax, same_target, softmax_shares
+from drnas_ray.methods.relax import entering_softmax, same_target, scaled, softmax_shares
 from drnas_ray.spaces.space import Space
 
 
@@ -66,5 +66,4 @@ class PCDarts(Method):
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): share times edge weight, what the authors derive from (section 3.3)."""
-        sample = self.sample(run)
-        return sample.weights if sample.scale is None else sample.weights * sample.scale[..., None]
+        return scaled(self.sample(run))

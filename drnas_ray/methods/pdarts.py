@@ -1,6 +1,6 @@
 """P-DARTS (Chen et al., ICCV 2019, arXiv:1904.12760): deeper in stages, skips held back.
 
-DARTS's mixture in three stages, each with a deeper network and fewer operations, begun anew; skip
+DARTS's mixture in three stages, each restarted with a deeper network and fewer operations; skip
 connections drop out in training, less and less, and the answer may hold only so many of them.
 """
 

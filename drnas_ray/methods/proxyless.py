@@ -37,8 +37,6 @@ class ProxylessSettings(MethodSettings):
         "epochs": 160,
         "arch": {"lr": 1e-3, "betas": (0.0, 0.999), "warmup_epochs": 40},
     }
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -53,7 +51,7 @@ class ProxylessSettings(MethodSettings):
 class Gates(Alpha):
     """Alpha, and how many steps of the search have passed.
 
-    The count is a plain number, so that asking it never waits for a GPU.
+    The count is a plain number, so that reading it never waits for a GPU.
     """
 
     def __init__(self, space: Space) -> None:
@@ -91,6 +89,8 @@ class Proxyless(Method):
     """Only drawn operations run: one for the weights, two for the architecture."""
 
     settings_type = ProxylessSettings
+    mixes = False
+    differentiable = False
 
     def __init__(self, settings: ProxylessSettings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What methods that relax or draw a choice of operations share: plain functions of tensors."""
+"""What methods share that relax a choice of operations or draw one: plain functions of tensors."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def kept_shares(shares: Tensor, mask: Tensor | None) -> Tensor:
     return kept / kept.sum(-1, keepdim=True)
 
 
+def scaled(sample: ArchSample) -> Tensor:
+    """(T, E, O): weights times the weight of their edge, which is 1 in a sample without `scale`."""
+    return sample.weights if sample.scale is None else sample.weights * sample.scale[..., None]
+
+
 def same_target(space: Space) -> Tensor:
     """(E, E) bool: whether two edges enter the same node."""
     targets = torch.tensor([target for target, _ in space.edges])
@@ -57,7 +62,7 @@ def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
 
 
 def linear(first: float, last: float, epoch: int, epochs: int) -> float:
-    """From `first` in epoch 0 to `last` in the last one (epochs - 1), and there it stays."""
+    """From `first` in epoch 0 to `last` in the last one (epochs - 1), and `last` after it."""
     return first + (last - first) * min(epoch / max(epochs - 1, 1), 1.0)
 
 
@@ -75,7 +80,7 @@ def draw_choice(probabilities: Tensor) -> Tensor:
 def path(chosen: Tensor, weights: Tensor) -> ArchSample:
     """A sample that runs only the chosen operations (T, E), with the weights (T, E, O) given.
 
-    Which operations run must be known on the host, so here a GPU is waited for, once a pass.
+    The host must know which operations run, so this waits for the GPU, once a pass.
     """
     return ArchSample(weights, one_hot(chosen.cpu(), weights.shape[-1], torch.bool))
 

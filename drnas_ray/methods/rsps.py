@@ -22,7 +22,7 @@ from drnas_ray.spaces.space import Space
 
 class RspsSettings(MethodSettings):
     """candidates: cells scored at the end, each on a fresh validation batch of `score_batch`.
-    bn: what batch normalisation goes by in scoring; it decides more than five points."""
+    bn: which statistics batch normalisation uses in scoring, worth more than five points."""
 
     name: Literal["rsps"] = "rsps"
     candidates: int = Field(100, ge=1)
@@ -33,9 +33,6 @@ class RspsSettings(MethodSettings):
         "epochs": 250,
         "weights": {"nesterov": True, "weight_decay": 5e-4, "schedule": "step"},
     }
-    mixes: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = False
-    ranks: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -43,8 +40,8 @@ class RspsSettings(MethodSettings):
         return "RSPS"
 
 
-class Nothing(nn.Module):
-    """Uniform probabilities (T, E, O), a buffer: there is nothing to learn."""
+class UniformChoice(nn.Module):
+    """Uniform probabilities (T, E, O) as a buffer, without a parameter."""
 
     uniform: Tensor
 
@@ -57,6 +54,9 @@ class Rsps(Method):
     """Uniform over the operations kept, `none` included."""
 
     settings_type = RspsSettings
+    mixes = False
+    differentiable = False
+    ranks = False
 
     def __init__(self, settings: RspsSettings) -> None:
         self.settings = settings
@@ -68,11 +68,11 @@ class Rsps(Method):
 
     def make_arch(self, space: Space) -> nn.Module:
         """No parameter."""
-        return Nothing(space)
+        return UniformChoice(space)
 
     def strengths(self, run: RunView) -> Tensor:
         """(T, E, O): equal for all operations kept."""
-        assert isinstance(run.arch, Nothing)
+        assert isinstance(run.arch, UniformChoice)
         return kept_shares(run.arch.uniform, run.mask)
 
     def sample(self, run: RunView) -> ArchSample:
@@ -81,7 +81,7 @@ class Rsps(Method):
         return one_path(draw_choice(probabilities), probabilities)
 
     def mean(self, run: RunView) -> ArchSample:
-        """There is no middle to a uniform choice of one path: another draw."""
+        """A uniform choice of one path has no mean: another draw."""
         return self.sample(run)
 
     def derive(self, run: RunView) -> str:

@@ -28,14 +28,6 @@ class SnasSettings(MethodSettings):
         """The row's name in the paper's tables."""
         return "SNAS" if self.bilevel else "SNAS (single level)"
 
-    def check(self, config: SearchConfig) -> None:
-        """The perturbation is of the weight step, which here moves the architecture too."""
-        if not self.bilevel and config.perturb.kind != "none":
-            raise UserError(
-                f"perturb.kind={config.perturb.kind} with method.bilevel=false: the step that is "
-                "perturbed would move the architecture as well, set method.bilevel=true"
-            )
-
 
 class Snas(Method):
     """Alpha is taken for the logits as it is."""
@@ -45,14 +37,21 @@ class Snas(Method):
     def __init__(self, settings: SnasSettings) -> None:
         self.settings = settings
 
+    def check(self, config: SearchConfig) -> None:
+        """On a single level the step that SDARTS perturbs would move the architecture as well."""
+        if not self.settings.bilevel and config.perturb.kind != "none":
+            raise UserError(
+                f"perturb.kind={config.perturb.kind} with method.bilevel=false: the step that is "
+                "perturbed would move the architecture as well, set method.bilevel=true"
+            )
+
     @property
     def moves(self) -> Moves:
         """By the weights' own loss, unless bilevel."""
         return "arch_step" if self.settings.bilevel else "weight_step"
 
     def _tau(self, run: RunView, epoch: int) -> float:
-        settings = self.settings
-        return linear(settings.tau_first, settings.tau_last, epoch, run.config.epochs)
+        return linear(self.settings.tau_first, self.settings.tau_last, epoch, run.config.epochs)
 
     def notes(self, run: RunView) -> dict[str, float]:
         """The temperature of the epoch that ended."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from drnas_ray import __version__
 from drnas_ray.config import DataSettings, RetrainConfig, RunSettings
+from drnas_ray.core.distribution import Distribution
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import write_json
 from drnas_ray.results.layout import RETRAIN, RETRAIN_FILE, SWEEP_FILE, experiment
@@ -50,13 +51,21 @@ class RunEntry(_Entry):
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
     """The grid's settings in force for it."""
+    distribution: Distribution | None = None
+    """What strengths parametrise; None without strengths, and in files of earlier versions."""
     config: dict[str, Any]
     parent_run_id: str | None = None
     """Population-based training: the run whose state it goes on from, after `from_epoch`."""
     from_epoch: int | None = None
 
     @classmethod
-    def of(cls, config: RunSettings, label: str, variant: Mapping[str, Any]) -> RunEntry:
+    def of(
+        cls,
+        config: RunSettings,
+        label: str,
+        variant: Mapping[str, Any],
+        distribution: Distribution | None,
+    ) -> RunEntry:
         """The entry of a run with these settings."""
         return cls(
             run_id=config.id(),
@@ -67,6 +76,7 @@ class RunEntry(_Entry):
             seed=config.seed,
             epochs=config.steps,
             variant=dict(variant),
+            distribution=distribution,
             config=config.model_dump(mode="json"),
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 OUT_OF_MEMORY = "out of GPU memory"
-"""How the error of a trial that asked its GPU for too much begins."""
+"""How the error of a trial that needs more memory than its GPU has begins."""
 _POLL_S = 2.0
 
 
@@ -23,7 +23,7 @@ def pick_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """A GPU's own name, or `cpu (model)`: what a table of search costs must say."""
+    """A GPU's own name, or `cpu (model)`, which a table of search costs must mention."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -38,7 +38,7 @@ def use_threads(threads: int) -> None:
 
 
 def out_of_memory(error: torch.OutOfMemoryError) -> RuntimeError:
-    """The one line that people see of it."""
+    """The error as people see it, one line."""
     return RuntimeError(
         f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]}): give a trial a larger share of its GPU "
         "(resources.gpu, or resources.retry_oom), a smaller batch_size, or a smaller supernet"
@@ -46,7 +46,7 @@ def out_of_memory(error: torch.OutOfMemoryError) -> RuntimeError:
 
 
 def _free_mib() -> float:
-    torch.cuda.empty_cache()  # what this process only keeps for later is free to it
+    torch.cuda.empty_cache()  # memory that this process holds for reuse is free to it
     return torch.cuda.mem_get_info()[0] / 2**20
 
 
@@ -65,7 +65,7 @@ def wait_for_memory(
         if waited >= wait_s:
             raise RuntimeError(
                 f"the GPU has {free:,.0f} MiB free after {wait_s:g} s, and a trial waits for "
-                f"{needed_mib:,.0f} (resources.gpu_free_mib): end what else runs on it"
+                f"{needed_mib:,.0f} (resources.gpu_free_mib): end other processes on it"
             )
         pause = min(_POLL_S, wait_s - waited)
         sleep(pause)

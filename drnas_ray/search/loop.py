@@ -16,14 +16,16 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import batch_count, eval_batches, train_batches
 from drnas_ray.search.clock import Clock
 from drnas_ray.search.diagnostics import diagnose
-from drnas_ray.search.run import Run, Tally
+from drnas_ray.search.stages import enter_stage
+from drnas_ray.search.steps import Run
+from drnas_ray.search.tally import Tally
 
 # Validation has no gradients to hold, so larger batches fit where a training batch does.
 EVAL_BATCHES_IN_ONE = 4
 
 
-class Search:
-    """A run stepped epoch by epoch, as the trainable and `drnas search` drive it."""
+class SearchJob:
+    """A weight-sharing search as a job: a run stepped epoch by epoch."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -34,7 +36,7 @@ class Search:
         return self.run.epoch
 
     def step(self) -> dict[str, Any]:
-        """Search one epoch; its record."""
+        """Search for one epoch; its record."""
         return search_epoch(self.run)
 
     def state_dict(self) -> dict[str, Any]:
@@ -46,12 +48,12 @@ class Search:
         self.run.load_state_dict(state)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from another run's, under the settings of this one."""
+        """Go on from another run's state, under the settings of this one."""
         self.run.adopt_state_dict(state)
 
 
 def search_epoch(run: Run) -> dict[str, Any]:
-    """Train one epoch, validate, and say what is there now: one row of `epochs.parquet`.
+    """Train for one epoch and validate; the epoch's record, a row of `epochs.parquet`.
 
     A loss or strength that is no longer finite ends the run with status `diverged`.
     """
@@ -59,14 +61,14 @@ def search_epoch(run: Run) -> dict[str, Any]:
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
     with run.random.in_use():
-        run.enter_stage()
+        enter_stage(run)
         lr = _train(run, clock)
         run.method.end_epoch(run)
         run.epoch += 1
         train_loss, train_acc = run.tally.read()
         with clock.part("val"):
             drawn, mean = _validate(run)
-        learnt = _learnt(run)
+        architecture = _architecture(run)
     record: dict[str, Any] = {
         "epoch": run.epoch,
         "train_loss": train_loss,
@@ -78,18 +80,25 @@ def search_epoch(run: Run) -> dict[str, Any]:
         "lr": lr,
         "stage": run.stage,
         **run.method.notes(run),
-        **learnt,
+        **architecture,
         **clock.seconds(),
+        **_gpu_memory(run.device),
     }
-    if run.device.type == "cuda":
-        record["gpu_peak_mib"] = torch.cuda.max_memory_allocated(run.device) / 2**20
-        total = torch.cuda.get_device_properties(run.device).total_memory
-        record["gpu_total_mib"] = total / 2**20
-    diverged = not math.isfinite(train_loss) or learnt["entropy_nats"] is None
+    diverged = not math.isfinite(train_loss) or architecture["entropy_nats"] is None
     if not diverged:
-        record |= diagnose(run)  # time and memory of the search itself are in the record by now
+        record |= diagnose(run)  # after the time and memory of the search itself are taken
     record["status"] = "diverged" if diverged else "done" if run.finished else "running"
     return record
+
+
+def _gpu_memory(device: torch.device) -> dict[str, float]:
+    """Peak of the epoch, and all there is, in MiB; empty on a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu_peak_mib": torch.cuda.max_memory_allocated(device) / 2**20,
+        "gpu_total_mib": torch.cuda.get_device_properties(device).total_memory / 2**20,
+    }
 
 
 def _train(run: Run, clock: Clock) -> float:
@@ -115,7 +124,7 @@ def _train(run: Run, clock: Clock) -> float:
 
 @torch.no_grad()
 def _validate(run: Run) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Loss and accuracy (%) on the architecture's half: under a draw a batch, and at the mean."""
+    """Loss and accuracy (%) on the architecture's half: a draw for each batch, and at the mean."""
     run.net.eval()
     drawn, at_mean = Tally(run.device), Tally(run.device)
     mean = run.method.mean(run)
@@ -134,14 +143,14 @@ def _count(
 
 
 @torch.no_grad()
-def _learnt(run: Run) -> dict[str, Any]:
-    """What the architecture module says now.
+def _architecture(run: Run) -> dict[str, Any]:
+    """What the architecture module holds now: strengths, and what follows from them.
 
-    All None where strengths are no longer finite. Before the end the genotype is None as well
-    where nothing is ranked yet: all operations of an edge equally strong.
+    The rest is None where strengths are no longer finite. Before the end the genotype is also None
+    while nothing is ranked, because all operations of an edge are equally strong.
     """
     strengths = run.method.strengths(run).double().cpu()
-    learnt: dict[str, Any] = {
+    record: dict[str, Any] = {
         "strengths": strengths.tolist(),
         "genotype": None,
         "entropy_nats": None,
@@ -149,16 +158,16 @@ def _learnt(run: Run) -> dict[str, Any]:
     }
     if strengths.isfinite().all():
         shares = strengths / strengths.sum(-1, keepdim=True)
-        learnt["entropy_nats"] = float(torch.special.entr(shares).sum(-1).mean())
+        record["entropy_nats"] = float(torch.special.entr(shares).sum(-1).mean())
         genotype = None
         if run.finished:
             genotype = run.method.derive(run)
         elif _ranked(strengths, run.active):
             genotype = run.space.discretise(strengths.numpy())
         if genotype is not None:
-            learnt["genotype"] = genotype
-            learnt["skip_count"] = run.space.op_count(genotype, run.space.skip_op)
-    return learnt
+            record["genotype"] = genotype
+            record["skip_count"] = run.space.op_count(genotype, run.space.skip_op)
+    return record
 
 
 def _ranked(strengths: torch.Tensor, active: torch.Tensor | None) -> bool:

@@ -18,13 +18,13 @@ from drnas_ray.search.training import Training
 from drnas_ray.spaces import space_named
 
 Halves = tuple[DataInfo, ImageSet, ImageSet]
-"""The data set's facts, the weights' half, the half that cells are judged on."""
+"""The data set's facts, the weights' half, and the half that cells are evaluated on."""
 
 
 def train_cell(
     recipe: CellRecipe, cell: str, seed: int, halves: Halves, device: torch.device
 ) -> Row:
-    """Train a cell from scratch under the seed and judge it: a row of a `CellCache`."""
+    """Train a cell from scratch with the seed and evaluate it; a row of a `CellCache`."""
     begun = time.perf_counter()
     config = RetrainConfig(
         genotype=cell,
@@ -46,7 +46,7 @@ def train_cell(
         "epochs": recipe.train.epochs,
         "recipe": recipe.canonical_json(),
         "status": record["status"],
-        # Called test there: of the images that this training was given to be judged on.
+        # Training calls its second set of images test; here it is the other half.
         "val_acc_pct": record.get("test_acc_pct"),
         "val_loss": record.get("test_loss"),
         "train_acc_pct": record["train_acc_pct"] if done else None,
@@ -63,10 +63,11 @@ def train_cell(
 
 
 class TrainOnDemand(Benchmark):
-    """Trained on one half of the training set, judged on the other; test images are not there.
+    """Cells are trained on one half of the training set and evaluated on the other, without test
+    images.
 
-    A canonical cell is trained once a run, under the run's seed, so an answer depends on nothing
-    but the settings; with `benchmark.cache`, once for all runs of that recipe and seed.
+    A canonical cell is trained once a run, with the run's seed, so an answer depends on settings
+    alone; with `benchmark.cache`, once for all runs of that recipe and seed.
     """
 
     cheap: ClassVar[bool] = False
@@ -92,7 +93,7 @@ class TrainOnDemand(Benchmark):
             return self._train(cell)
         key = (self.recipe.id(), cell, self.seed)
         row = self.cache.figure(key, lambda: self._train(cell))
-        assert row is not None  # it waits for other processes
+        assert row is not None  # a cache waits for other processes that train the same cell
         return row
 
     def _train(self, cell: str) -> Row:
@@ -100,6 +101,6 @@ class TrainOnDemand(Benchmark):
 
 
 def _answer(row: Row) -> Answer:
-    """A training that diverged is worth nothing, and the search goes on."""
+    """A training that diverged counts as accuracy 0, and the search goes on."""
     accuracy = row["val_acc_pct"]
     return Answer(0.0 if accuracy is None else float(accuracy))

@@ -1,6 +1,6 @@
 """SDARTS (Chen & Hsieh, ICML 2020, arXiv:2002.05283): shares perturbed before each weight step.
 
-A setting of the run, so that it goes with any method that mixes operations. The perturbation is
+A setting of the run, so it goes with any method that mixes operations. The perturbation is
 of the shares themselves (after the softmax or the draw), lies in an L-infinity ball, and is gone
 after the step: the architecture never sees it.
 """
@@ -51,7 +51,7 @@ def perturbed(
     with torch.no_grad():
         before = loss(sample)
         rose = loss(replace(sample, weights=centre + delta)) > before
-        # A choice on the device: asking which it is would make the host wait.
+        # Chosen on the device: reading the comparison would make the host wait.
         return replace(sample, weights=torch.where(rose, centre + delta, centre))
 
 

@@ -1,7 +1,7 @@
 """A run's own random state: torch's global generators are borrowed while the run works.
 
 Dirichlet draws and augmentation use torch's global generators. Swapping the run's states in and
-the outside's back keeps runs in one process apart, and makes the state part of the checkpoint.
+the previous ones back keeps runs in one process independent, and lets a checkpoint hold the state.
 """
 
 from __future__ import annotations

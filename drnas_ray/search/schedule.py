@@ -1,4 +1,4 @@
-"""The learning rate as a function of progress: nothing to checkpoint, so a resume can't bend it."""
+"""The learning rate as a function of progress: with no state, a resume can't change it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weight_lr(settings: WeightSettings, progress: float, stages: Sequence[int]) 
     if start and settings.at_stage == "first_epoch" and progress < start + 1:
         return settings.lr
     if start and settings.at_stage == "chained":
-        # What was multiplied onto the rate so far is lost with the old optimiser.
+        # The new optimiser starts at lr, and the cosine's later factors multiply that.
         nominal = cosine(settings.lr, settings.lr_min, start / total)
         span, reached = settings.lr - settings.lr_min, nominal - settings.lr_min
         return settings.lr_min + (lr - settings.lr_min) * span / reached if reached else lr

@@ -1,24 +1,28 @@
 """The change from one stage of a progressive search to the next (DrNAS, section 3.4).
 
-Prune to the strongest operations of each edge, then widen the partial channels. What was learnt
-goes along: kept alphas with Adam's state, weights with batch statistics and SGD's momentum. P-DARTS
-(arXiv:1904.12760) begins anew instead, and keeps only which operations are left.
+Prune to the strongest operations of each edge, then widen the partial channels. What was learnt is
+kept: alphas with Adam's state, weights with batch statistics and SGD's momentum. P-DARTS
+(arXiv:1904.12760) restarts instead, and keeps only which operations are left.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from drnas_ray.search.steps import Run
 from drnas_ray.supernets.nb201.widen import draw_channels, widened
 
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+
+def enter_stage(run: Run) -> None:
+    """Prune, widen or restart where the epoch to come is the first of a later stage."""
+    starts = [sum(run.stages[:number]) for number in range(len(run.stages))]
+    due = max(number for number, start in enumerate(starts) if run.epoch >= start)
+    while run.stage < due:
+        _change(run, run.stage + 1)
 
 
-def change(run: Run, stage: int) -> None:
+def _change(run: Run, stage: int) -> None:
     """Take the run into a stage (from 0), the one after its own; draws from its random state."""
     settings = run.config.stages[stage]
     if settings.keep_ops is not None:
@@ -34,9 +38,9 @@ def change(run: Run, stage: int) -> None:
 
 
 def strongest(strengths: Tensor, active: Tensor | None, keep: int) -> Tensor:
-    """(T, E, O) bool on the CPU: the `keep` strongest of each edge, of those still active.
+    """(T, E, O) bool on the CPU: the `keep` strongest active operations of each edge.
 
-    Ties go to the earlier operation. An edge that has fewer left keeps those.
+    Ties go to the earlier operation. An edge with fewer left keeps those.
     """
     ranked = strengths.detach().double().cpu()
     if active is not None:

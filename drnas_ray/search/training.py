@@ -14,8 +14,8 @@ from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.networks import NETWORKS
 from drnas_ray.search.clock import Clock
 from drnas_ray.search.rng import RandomState
-from drnas_ray.search.run import Tally
 from drnas_ray.search.schedule import cosine
+from drnas_ray.search.tally import Tally
 
 
 class Training:

@@ -270,7 +270,7 @@ def test_cells_trained_on_demand():
     ("over", "named"),
     [
         ({"benchmark": {}}, r"benchmark\.table="),
-        ({"benchmark": {"table": "t", "train": {}}}, r"benchmark\.table=.*two benchmarks"),
+        ({"benchmark": {"table": "t", "train": {}}}, r"benchmark\.table=.*one benchmark"),
         ({"benchmark": {"train": {}}, "budget_s": 5.0}, "budget_s=5"),
         ({"data": {"name": "cifar10", "train_images": 100}}, "train_images=100"),
         ({"queries": 0}, "queries"),

@@ -16,7 +16,7 @@ from drnas_ray.methods import METHODS
 from drnas_ray.parsing import retrain_config, run_config
 from drnas_ray.results.export_schema import RETRAIN_COLUMNS, SEARCH_COLUMNS
 from drnas_ray.results.metrics import RunKind, tunable
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.spaces import SPACES
 
 HOW = {"threads": 1, "data_root": None, "device": torch.device("cpu")}
@@ -33,7 +33,7 @@ class Invented(Benchmark):
 
 def notes(monkeypatch, run, **figures):
     monkeypatch.setattr(run.method, "notes", lambda run: figures)
-    return RecordedJob(run.config, Search(run), {"run_id": "x"})
+    return RecordedJob(run.config, SearchJob(run), {"run_id": "x"})
 
 
 # --- refused -------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def test_every_methods_notes_are_registered(tiny_run, method):
 
 def test_a_search_reports_every_metric_that_it_can_be_tuned_by(tiny_run):
     run = tiny_run(diagnostics={"hessian": 1, "landscape": 1, "landscape_points": 3})
-    record = RecordedJob(run.config, Search(run), {}).step()
+    record = RecordedJob(run.config, SearchJob(run), {}).step()
     for name in tunable(RunKind.supernet):
         assert isinstance(record[name], int | float), name
     assert "landscape_loss" in record

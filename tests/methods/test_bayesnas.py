@@ -12,7 +12,7 @@ from torch import Tensor
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.bayesnas import SMALLEST_OMEGA, reweighted
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)
@@ -106,11 +106,11 @@ def test_the_end_of_an_epoch_moves_only_the_prior(tiny_run):
 
 def test_nothing_is_reweighted_while_the_weights_train_alone(tiny_run):
     run = tiny_run("bayesnas", arch={"warmup_epochs": 2})
-    Search(run).step()
+    SearchJob(run).step()
     assert (run.arch.omega == 1).all()
     assert run.active is None
-    Search(run).step()
-    Search(run).step()
+    SearchJob(run).step()
+    SearchJob(run).step()
     assert (run.arch.omega != 1).any()
 
 

@@ -1,4 +1,4 @@
-"""What composes with what: stages and perturbation with every method, or refused with a reason."""
+"""What goes together: stages and perturbation with every method, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
@@ -19,8 +19,7 @@ SMALL = {
 }
 STAGES = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 2}]
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
-# Written out, not read from the methods: a wrong trait should be seen.
-DRAWING = {"dsnas", "enas", "gdas", "parsec", "proxyless", "rsps"}
+DRAWING = {name for name, method in METHODS.items() if not method.mixes}
 
 
 def small(name: str) -> object:
@@ -28,14 +27,26 @@ def small(name: str) -> object:
 
 
 def step(run) -> dict:
-    return {key: value for key, value in Search(run).step().items() if key not in TIMES}
+    return {key: value for key, value in SearchJob(run).step().items() if key not in TIMES}
+
+
+def test_capabilities_of_the_published_methods():
+    """Written out, so that a wrong one is seen; a new method need not be added."""
+    mixing = {"bayesnas", "darts", "drnas", "gaea", "pcdarts", "pdarts", "snas"}
+    drawing = {"dsnas", "enas", "gdas", "parsec", "proxyless", "rsps"}
+    for name in mixing | drawing:
+        method = METHODS[name]
+        assert method.mixes == (name in mixing), name
+        assert method.differentiable == (name in mixing | {"gdas"}), name
+        assert method.ranks == (name != "rsps"), name
+        assert (method.distribution == "dirichlet") == (name == "drnas"), name
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_stages_with_every_method(tiny_run, tmp_path, name):
     over = {"epochs": 4, "stages": STAGES}
-    if name == "rsps":
-        with pytest.raises(UserError, match=r"keep_ops=2 with method rsps.*rank"):
+    if not METHODS[name].ranks:
+        with pytest.raises(UserError, match=rf"keep_ops=2 with method {name}.*rank"):
             tiny_run(small(name), **over)
         over["stages"] = [{"partial": 4}, {"partial": 2}]
     run = tiny_run(small(name), **over)
@@ -45,7 +56,7 @@ def test_stages_with_every_method(tiny_run, tmp_path, name):
     assert [record["stage"] for record in records] == [0, 0, 1, 1]
     assert records[-1]["status"] == "done"
     strengths = torch.tensor(records[-1]["strengths"])
-    if name != "rsps":
+    if METHODS[name].ranks:
         assert ((strengths > 0).sum(-1) <= 2).all()
     other = tiny_run(small(name), **over)  # goes on across the change
     other.load_state_dict(checkpoint.load(tmp_path / "run.pt", other.config.canonical_json()))
@@ -72,7 +83,7 @@ def test_single_level_with_perturbation_is_refused(tiny_config):
 @pytest.mark.parametrize("perturb", ["none", "random"])
 @pytest.mark.parametrize("name", METHODS)
 def test_the_authors_clipping_with_every_method(tiny_run, name, perturb):
-    """It counts the architecture's gradient, so weights come out otherwise, or it is refused."""
+    """It includes the architecture's gradient, so the weights differ, or it is refused."""
     if perturb != "none" and name in DRAWING:
         return
 
@@ -85,7 +96,7 @@ def test_the_authors_clipping_with_every_method(tiny_run, name, perturb):
         step(run)
         return torch.cat([p.detach().flatten() for p in run.net.parameters()])
 
-    if name in DRAWING - {"gdas"}:
+    if not METHODS[name].differentiable:
         with pytest.raises(UserError, match=rf"clip_over_arch=true with method {name}"):
             weights_after(True)
         return

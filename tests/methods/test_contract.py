@@ -15,7 +15,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.batches import random_batch
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from tests.bits import same
 
 # A tiny run has two steps an epoch.
@@ -78,7 +78,7 @@ def parameters(module) -> list[torch.Tensor]:
 def finish(run) -> list[dict]:
     records = []
     while not run.finished:
-        records.append(untimed(Search(run).step()))
+        records.append(untimed(SearchJob(run).step()))
     return records
 
 
@@ -100,7 +100,7 @@ def test_shapes_and_shares(tiny_run, method, active):
         assert sample.weights.isfinite().all()
         if settings.name not in NO_SHARES:
             torch.testing.assert_close(sample.weights.sum(-1), torch.ones(shape[:2]))
-    if settings.mixes:
+    if run.method.mixes:
         assert drawn.weights.requires_grad
     else:
         assert (drawn.active.sum(-1) <= 2).all()  # only what was drawn runs
@@ -110,7 +110,7 @@ def test_shapes_and_shares(tiny_run, method, active):
         assert (drawn.weights.detach()[~active] == 0).all()
         for sample in (drawn, mean):
             assert not (sample.active & ~active).any()
-            assert torch.equal(sample.active, active) or not settings.mixes
+            assert torch.equal(sample.active, active) or not run.method.mixes
 
 
 def test_penalty_is_a_number(tiny_run, method):
@@ -155,11 +155,11 @@ def test_resume_after_any_epoch_is_the_same_search(tiny_run, tmp_path, method):
     expected = []
     for k in range(3):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        expected.append(untimed(Search(whole).step()))
+        expected.append(untimed(SearchJob(whole).step()))
     for k in range(3):
         second = tiny_run(method)
         state = checkpoint.load(tmp_path / f"{k}.pt", second.config.canonical_json())
-        Search(second).load_state_dict(state)
+        SearchJob(second).load_state_dict(state)
         assert second.epoch == k
         assert finish(second) == expected[k:]  # strengths and accuracies to the last bit
         assert same(second.state_dict(), whole.state_dict())
@@ -168,11 +168,11 @@ def test_resume_after_any_epoch_is_the_same_search(tiny_run, tmp_path, method):
 def test_a_checkpoint_holds_its_own_copy_of_nothing_that_moves_on(tiny_run, tmp_path, method):
     """Written, then the run goes on: what is read back is the state as it was."""
     run = tiny_run(method)
-    Search(run).step()
+    SearchJob(run).step()
     frozen = copy.deepcopy(run.state_dict())
     path = tmp_path / "state.pt"
     checkpoint.save(run.state_dict(), path)
-    Search(run).step()
+    SearchJob(run).step()
     assert same(checkpoint.load(path, run.config.canonical_json()), frozen)
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
 
@@ -203,8 +203,8 @@ def test_two_runs_side_by_side_do_not_mix(tiny_run, method):
     a, b = tiny_run(method, seed=3), tiny_run(method, seed=4)
     records = []
     while not a.finished:
-        records.append(untimed(Search(a).step()))
-        Search(b).step()
+        records.append(untimed(SearchJob(a).step()))
+        SearchJob(b).step()
     assert records == alone
 
 
@@ -224,7 +224,7 @@ def test_the_answer_is_a_genotype_of_the_space(tiny_run, method):
 @pytest.mark.parametrize("partial", [1, 2])
 def test_partial_channels_and_pruned_operations(tiny_run, tmp_path, method, partial):
     run = tiny_run(method, supernet={"partial": partial})
-    Search(run).step()
+    SearchJob(run).step()
     run.active = mask(partial)
     weights = parameters(run.net)
     path = tmp_path / "state.pt"
@@ -247,7 +247,7 @@ def test_one_operation_left_on_each_edge(tiny_run, method, op):
     run = tiny_run(method)
     run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
     run.active[..., op] = True
-    record = Search(run).step()
+    record = SearchJob(run).step()
     assert record["status"] == "running"
     assert np.isfinite(record["val_loss"])
     assert record["genotype"] == run.space.genotype(np.full((1, 6), op))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from drnas_ray.methods.enas import Controller, Enas, EnasSettings, log_probability
 from drnas_ray.parsing import run_config
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 F64 = torch.float64
 SMALL = {"steps": 2, "samples": 3, "candidates": 5, "score_batch": 24}
@@ -213,14 +213,14 @@ def test_the_controller_moves_once_the_warm_up_is_over(tiny_run, monkeypatch):
     val_batch = run.val_batch
     monkeypatch.setattr(run, "val_batch", lambda size=None: sizes.append(size) or val_batch(size))
     first = [p.detach().clone() for p in run.arch.parameters()]
-    Search(run).step()
+    SearchJob(run).step()
     assert sizes == []
     assert all(torch.equal(a, b) for a, b in zip(first, run.arch.parameters(), strict=True))
-    Search(run).step()
+    SearchJob(run).step()
     assert sizes == [None] * 6  # two steps of three cells, a batch each
     assert not torch.equal(first[0], next(run.arch.parameters()))
     sizes.clear()
-    record = Search(run).step()
+    record = SearchJob(run).step()
     assert sizes == [None] * 6 + [24] * 5  # and five candidates
     assert record["status"] == "done"
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from drnas_ray.methods.pdarts import dropout_rate
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
+from drnas_ray.search.stages import enter_stage
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)
@@ -25,7 +26,7 @@ def test_dropout_schedule():
     assert dropout_rate(0.0, 3, 10, 25) == 0
 
 
-def test_dropout_goes_by_stage_and_epoch(tiny_run):
+def test_dropout_depends_on_stage_and_epoch(tiny_run):
     run = tiny_run("pdarts", epochs=8, arch={"warmup_epochs": 1}, stages=[{}, {}, {}, {}])
     seen = []
     for epoch in range(8):
@@ -43,7 +44,7 @@ def test_stages_deepen_and_prune(tiny_run):
     alphas = []
     while not run.finished:
         before = None if run.active is None else run.active.clone()
-        record = Search(run).step()
+        record = SearchJob(run).step()
         assert record["stage"] == run.epoch - 1
         depths.append((len(run.net.body) - 2) // 3)
         kept.append(5 if run.active is None else int(run.active.sum(-1).unique().item()))
@@ -56,9 +57,9 @@ def test_stages_deepen_and_prune(tiny_run):
 
 def test_a_stage_keeps_the_strongest_of_the_one_before(tiny_run):
     run = tiny_run("pdarts")
-    Search(run).step()
+    SearchJob(run).step()
     strongest = run.method.strengths(run).detach().argsort(-1, descending=True)[..., :3]
-    run.enter_stage()
+    enter_stage(run)
     kept = torch.zeros(1, 6, 5, dtype=torch.bool).scatter(-1, strongest, True)
     assert torch.equal(run.active, kept)
 
@@ -90,7 +91,7 @@ ALL = [SKIP, SKIP, CONV3, SKIP, SKIP, CONV1]
         (0, [CONV3, CONV1, CONV3, NONE, POOL, CONV1]),
     ],
 )
-def test_the_weakest_skips_give_way(tiny_run, most, expected):
+def test_the_weakest_skips_are_removed(tiny_run, most, expected):
     run = tiny_run({"name": "pdarts", "max_skips": most}, dtype=F64)
     with_shares(run, SHARES)
     assert run.space.choices(run.method.derive(run)).tolist() == [expected]
@@ -116,7 +117,7 @@ def test_the_record_at_the_end_is_the_derived_cell(tiny_run):
     with torch.no_grad():
         run.arch.alpha[..., SKIP] = 5
         run.arch.alpha[..., CONV1] = 4
-    Search(run).step()
-    record = Search(run).step()
+    SearchJob(run).step()
+    record = SearchJob(run).step()
     assert record["skip_count"] == 0
     assert record["genotype"] == run.space.genotype(np.full((1, 6), CONV1))

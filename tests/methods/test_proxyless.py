@@ -11,7 +11,7 @@ from torch import Tensor
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.proxyless import draw_pair, gate_gradient, same_mass
 from drnas_ray.methods.relax import kept_shares
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 F64 = torch.float64
 ALPHA = torch.tensor([0.7, -0.4, 1.1, 0.0, -1.3], dtype=F64)
@@ -193,10 +193,10 @@ def test_one_architecture_step_in_so_many(tiny_run, monkeypatch, every):
 
     monkeypatch.setattr(run.method, "arch_step", counted)
     monkeypatch.setattr(run, "step_arch", stepped)
-    Search(run).step()
+    SearchJob(run).step()
     other = tiny_run({"name": "proxyless", "every": every})
     other.load_state_dict(run.state_dict())
     assert other.arch.steps == run.arch.steps == len(moved)
-    Search(run).step()
+    SearchJob(run).step()
     assert moved == [number % every == 0 for number in range(len(moved))]
     assert len(moved) > 2

@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.parsing import run_config
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 
 DRAWS = 4000
 
@@ -39,7 +39,7 @@ def test_every_batch_has_its_own_path(tiny_run, monkeypatch):
     seen = []
     step = run.step_weights
     monkeypatch.setattr(run, "step_weights", lambda s, *rest: seen.append(s) or step(s, *rest))
-    Search(run).step()
+    SearchJob(run).step()
     paths = {tuple(s.weights.argmax(-1).flatten().tolist()) for s in seen}
     assert len(paths) == len(seen) > 1
     assert all(torch.equal(s.active, s.weights.bool()) for s in seen)
@@ -59,7 +59,7 @@ def test_the_answer_is_the_best_of_the_scored(tiny_run, monkeypatch, bn):
         return loss, accuracy
 
     monkeypatch.setattr(run, "score", kept)
-    record = Search(run).step()
+    record = SearchJob(run).step()
     assert len(scored) == 30
     accuracies = [accuracy for accuracy, _ in scored]
     assert max(accuracies) > min(accuracies)
@@ -71,7 +71,7 @@ def test_the_answer_is_the_best_of_the_scored(tiny_run, monkeypatch, bn):
 
 def test_scoring_by_the_batchs_statistics_keeps_the_running_ones(tiny_run):
     run = tiny_run("rsps")
-    Search(run).step()
+    SearchJob(run).step()
     before = {name: buffer.clone() for name, buffer in run.net.named_buffers()}
     with run.random.in_use():
         sample, batch = run.method.sample(run), run.val_batch()
@@ -84,7 +84,7 @@ def test_scoring_by_the_batchs_statistics_keeps_the_running_ones(tiny_run):
 
 def test_nothing_is_learnt_and_nothing_ranked_before_the_end(tiny_run):
     run = tiny_run({"name": "rsps", "candidates": 3})
-    records = [Search(run).step() for _ in range(3)]
+    records = [SearchJob(run).step() for _ in range(3)]
     assert [record["genotype"] is None for record in records] == [True, True, False]
     assert list(run.arch.parameters()) == []
     assert all((np.array(record["strengths"]) == np.float32(0.2)).all() for record in records)

@@ -88,7 +88,7 @@ def test_three_operations_have_the_printed_density(tau):
 
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("pruned", [False, True])
-def test_gradient_by_differences_with_the_noise_held(tiny_run, monkeypatch, epoch, pruned):
+def test_gradient_by_differences_with_fixed_noise(tiny_run, monkeypatch, epoch, pruned):
     run = make(tiny_run)
     run.epoch = epoch
     if pruned:
@@ -116,7 +116,7 @@ def test_gradient_by_differences_with_the_noise_held(tiny_run, monkeypatch, epoc
         assert (seen[0][0][~run.active] == 0).all()
 
 
-def test_alpha_is_taken_for_the_logits(tiny_run):
+def test_alpha_is_used_as_logits(tiny_run):
     run = make(tiny_run)
     run.epoch = 2  # tau = 1 in the last of three epochs
     torch.manual_seed(5)
@@ -160,7 +160,7 @@ def test_one_pass_of_the_single_level_moves_both(tiny_run, monkeypatch):
     torch.testing.assert_close(seen[0][0], expected)
 
 
-def test_the_single_level_keeps_still_in_the_warm_up(tiny_run):
+def test_the_single_level_leaves_alpha_alone_in_the_warm_up(tiny_run):
     run = tiny_run({"name": "snas", "bilevel": False}, arch={"warmup_epochs": 1}, dtype=F64)
     alpha = run.arch.alpha.detach().clone()
     run.method.weight_step(run, batch(0))

@@ -23,13 +23,14 @@ CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|{}~2|"
 
 def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     config = run_config({"method": "drnas", "seed": 3, "epochs": 7})
-    entry = RunEntry.of(config, "ours", {"arch.lr": 0.1})
+    entry = RunEntry.of(config, "ours", {"arch.lr": 0.1}, "dirichlet")
     assert (entry.run_id, entry.epochs, entry.seed) == (config.id(), 7, 3)
     write_sweep(tmp_path, "s", "transfer", {"name": "s", "retrain": None}, [entry])
     told = json.loads((tmp_path / "sweep.json").read_text())
     assert list(told) == sorted(told)
     assert set(told["runs"][0]) == {
-        "run_id", "label", "method", "space", "dataset", "seed", "epochs", "variant", "config",
+        "run_id", "label", "method", "space", "dataset", "seed", "epochs", "variant",
+        "distribution", "config",
     }  # fmt: skip
     assert told["runs"][0]["config"] == config.model_dump(mode="json")
     read = load_sweep(tmp_path)

@@ -173,5 +173,8 @@ def test_the_sweep_can_be_resumed_under_the_same_ids() -> None:
     sweep = validated(SweepConfig, stored.sweep)
     runs = plan_runs(sweep)
     check_folder(KEPT / "sweep", sweep, runs, resume=True)
-    assert [run.entry.written() for run in runs] == [run.written() for run in stored.runs]
+    for run, was in zip(runs, stored.runs, strict=True):
+        written = run.entry.written()
+        written.pop("distribution")  # not written down then
+        assert written == was.written()
     assert [run_config(run.config).id() for run in stored.runs] == [r.run_id for r in stored.runs]

@@ -16,9 +16,9 @@ from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
 from drnas_ray.parsing import run_config
 from drnas_ray.search.diagnostics import diagnose
-from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
+from drnas_ray.search.diagnostics.fixed import fixed_batch, restored
 from drnas_ray.search.diagnostics.landscape import directions, landscape
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from tests.bits import same
 
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")
@@ -32,20 +32,24 @@ EVERY = {
     "hessian": 1, "landscape": 2, "proposition1": "last", "images": 8, "landscape_points": 3,
     "proposition1_draws": 2,
 }  # fmt: skip
-SMOOTH = [name for name, method in METHODS.items() if method.settings_type(name=name).mixes]
+SMOOTH = [name for name, method in METHODS.items() if method.mixes]
 STAGES = {"epochs": 4, "stages": [{"partial": 2}, {"partial": 1, "keep_ops": 3}]}
 
 
 def asked(method: str, **over) -> dict:
     """Every diagnostic that the method can have."""
     settings = {**EVERY, **over}
-    return {k: v for k, v in settings.items() if k != "proposition1" or method == "drnas"}
+    return {
+        k: v
+        for k, v in settings.items()
+        if k != "proposition1" or METHODS[method].distribution == "dirichlet"
+    }
 
 
 def finish(run) -> list[dict]:
     records = []
     while not run.finished:
-        records.append({k: v for k, v in Search(run).step().items() if k not in TIMES})
+        records.append({k: v for k, v in SearchJob(run).step().items() if k not in TIMES})
     return records
 
 
@@ -67,7 +71,7 @@ def finish(run) -> list[dict]:
         ({"early_stop": {}}, "hessian=None.*give diagnostics.hessian=1"),
         ({"early_stop": {}, "hessian": "last"}, "hessian=last.*give diagnostics.hessian=1"),
         ({"early_stop": {}, "hessian": 2}, "early_stop.back=5 with diagnostics.hessian=2"),
-        ({"early_stop": {"window": 4}, "hessian": 1}, "early_stop.window=4: a window around"),
+        ({"early_stop": {"window": 4}, "hessian": 1}, "early_stop.window=4: a window centred"),
         ({"early_stop": {"factor": 1}, "hessian": 1}, "early_stop.factor=1"),
         ({"early_stop": {}, "hessian": 1}, "epochs=12: first_epoch=10 and back=5"),
     ],
@@ -81,7 +85,8 @@ def test_settings_that_make_no_sense_are_refused(tiny_config, given, named):
 @pytest.mark.parametrize("key", ["hessian", "landscape", "proposition1"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_without_what_is_measured_is_refused(tiny_config, method, key):
-    can = method == "drnas" if key == "proposition1" else method in SMOOTH
+    dirichlet = METHODS[method].distribution == "dirichlet"
+    can = dirichlet if key == "proposition1" else method in SMOOTH
     if can:
         tiny_config(method, epochs=6, diagnostics={key: 2})
         return
@@ -96,7 +101,7 @@ def test_a_method_without_a_supernet_is_refused(method):
         run_config({"method": method, "data": {"name": "digits"}, "diagnostics": {"hessian": 1}})
 
 
-def test_what_only_looks_on_is_no_part_of_a_runs_id(tiny_config):
+def test_what_only_observes_is_not_part_of_a_runs_id(tiny_config):
     plain = tiny_config("drnas")
     assert tiny_config("drnas", diagnostics=EVERY).id() == plain.id()
     assert "diagnostics" not in json.loads(plain.canonical_json())
@@ -112,30 +117,30 @@ def test_what_only_looks_on_is_no_part_of_a_runs_id(tiny_config):
 # --- when ---------------------------------------------------------------------------------------
 
 
-def test_a_record_has_what_is_due(tiny_run):
+def test_a_record_has_the_measures_that_are_due(tiny_run):
     run = tiny_run("drnas", epochs=3, diagnostics=asked("drnas"))
     run.active = FEW
     found = [record.keys() & (HESSIAN | LANDSCAPE | PROPOSITION1) for record in finish(run)]
     assert found == [HESSIAN, HESSIAN | LANDSCAPE, HESSIAN | PROPOSITION1]
 
 
-def test_its_time_is_a_part_of_its_own(tiny_run):
+def test_its_time_is_recorded_separately(tiny_run):
     run = tiny_run("drnas", epochs=2, diagnostics=asked("drnas", hessian=None))
     run.active = FEW
-    first, second = Search(run).step(), Search(run).step()
+    first, second = SearchJob(run).step(), SearchJob(run).step()
     assert "diagnostics_s" not in first
     parts = sum(second[key] for key in ("data_s", "arch_step_s", "weight_step_s", "val_s"))
     assert second["diagnostics_s"] > 0
     assert parts <= second["wall_s"]
     plain = tiny_run("drnas", epochs=2)
-    assert "diagnostics_s" not in Search(plain).step()
+    assert "diagnostics_s" not in SearchJob(plain).step()
 
 
 def test_a_diverged_run_is_not_measured(tiny_run):
     run = tiny_run("darts", diagnostics=asked("darts"))
     with torch.no_grad():
         run.arch.alpha.fill_(float("nan"))
-    record = Search(run).step()
+    record = SearchJob(run).step()
     assert record["status"] == "diverged"
     assert not record.keys() & (HESSIAN | LANDSCAPE)
 
@@ -150,7 +155,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("method", "over", "active"), CASES)
-def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, active):
+def test_a_run_is_the_same_bit_for_bit_with_and_without(tiny_run, method, over, active):
     """Weights, statistics, optimisers, what is learnt, random states: the state is all of a run."""
     over = {"epochs": 2, "stages": [], "weights": {"at_stage": "scheduled"}, **over}
     plain = tiny_run(method, **over)
@@ -171,9 +176,9 @@ def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, a
 
 
 @pytest.mark.gpu
-def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
+def test_a_run_on_a_gpu_is_the_same_bit_for_bit_too(tiny_config, tiny_halves):
     from drnas_ray.search.device import pick_device  # noqa: PLC0415
-    from drnas_ray.search.run import Run  # noqa: PLC0415
+    from drnas_ray.search.steps import Run  # noqa: PLC0415
 
     states = []
     for settings in ({}, asked("drnas", proposition1=1)):
@@ -185,10 +190,10 @@ def test_a_run_on_a_gpu_is_the_same_to_the_bit_too(tiny_config, tiny_halves):
     assert same(*states)
 
 
-def test_what_a_measurement_moved_is_put_back_after_an_error(tiny_run):
+def test_what_a_measurement_changed_is_restored_after_an_error(tiny_run):
     run = tiny_run("pcdarts")
     before = [parameter.detach().clone() for parameter in run.arch.parameters()]
-    with pytest.raises(RuntimeError, match="stop"), as_it_was(run.arch) as parameters:
+    with pytest.raises(RuntimeError, match="stop"), restored(run.arch) as parameters:
         with torch.no_grad():
             for parameter in parameters:
                 parameter.add_(1)
@@ -210,12 +215,12 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
     expected = []
     for k in range(whole.config.epochs):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        record = Search(whole).step()
+        record = SearchJob(whole).step()
         expected.append({key: v for key, v in record.items() if key not in TIMES})
     for k in range(1, whole.config.epochs):
         again = tiny_run("drnas", **over, diagnostics=settings)
         state = checkpoint.load(tmp_path / f"{k}.pt", again.config.canonical_json())
-        Search(again).load_state_dict(state)
+        SearchJob(again).load_state_dict(state)
         torch.rand(3)
         assert finish(again) == expected[k:]
 

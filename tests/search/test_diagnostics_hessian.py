@@ -14,7 +14,7 @@ from drnas_ray.search.diagnostics.hessian import curvature, hessian
 
 F64 = torch.float64
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MIXED, id="mixed", marks=pytest.mark.slow)]
-SMOOTH = [name for name, method in METHODS.items() if method.settings_type(name=name).mixes]
+SMOOTH = [name for name, method in METHODS.items() if method.mixes]
 
 
 def learnt(tiny_run, method, **over):
@@ -113,7 +113,7 @@ def test_every_number_counts_where_nothing_is_pruned(tiny_run, monkeypatch):
     assert matrix.abs().max() > 1e-3
 
 
-def test_of_a_quadratic_it_is_the_matrix():
+def test_the_hessian_of_a_quadratic_is_its_matrix():
     generator = torch.Generator().manual_seed(0)
     half = torch.randn(7, 7, generator=generator, dtype=F64)
     matrix = half @ half.T
@@ -130,7 +130,7 @@ def test_of_a_quadratic_it_is_the_matrix():
     )
 
 
-def test_of_a_sum_of_powers_by_hand():
+def test_the_hessian_of_a_sum_of_powers_by_hand():
     x = torch.tensor([1.0, 2.0, -3.0], requires_grad=True)
     matrix = hessian((x**3).sum() + x[0] * x[1], [x], [torch.ones(3).bool()])
     expected = torch.tensor([[6.0, 1.0, 0.0], [1.0, 12.0, 0.0], [0.0, 0.0, -18.0]], dtype=F64)
@@ -144,7 +144,7 @@ def test_a_loss_without_slope_or_curvature():
     assert torch.equal(hessian(x.sum(), [x], everything), torch.zeros(2, 2, dtype=F64))
 
 
-def test_only_none_left_is_flat(tiny_run):
+def test_the_loss_is_flat_where_only_none_is_left(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
     run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
     run.active[..., 0] = True
@@ -152,7 +152,7 @@ def test_only_none_left_is_flat(tiny_run):
     assert found == {"hessian_max_eigenvalue": 0.0, "hessian_trace": 0.0}
 
 
-def test_what_is_no_number_is_none(tiny_run):
+def test_a_figure_that_is_not_finite_is_none(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
     with torch.no_grad():
         run.net.classifier.weight[0, 0] = float("nan")
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_none(tiny_run):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_that_mix_have_a_mean_with_a_derivative(tiny_run, name):
-    """What the door goes by."""
+    """What the check of settings relies on."""
     run = tiny_run(name)
     with run.random.in_use():
         assert run.method.mean(run).weights.requires_grad == (name in SMOOTH)

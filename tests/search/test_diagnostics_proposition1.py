@@ -63,7 +63,7 @@ def test_they_are_the_moments_of_draws_where_the_concentration_is_large():
     np.testing.assert_allclose(np.cov(drawn.T), exact, rtol=0.03, atol=2e-5)
 
 
-def test_one_operation_is_no_distribution():
+def test_a_single_operation_has_no_variance():
     mu, sigma = laplace(torch.tensor([3.0], dtype=F64))
     assert mu.tolist() == [0.0]
     assert sigma.abs().max() < 1e-15

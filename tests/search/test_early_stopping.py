@@ -11,7 +11,7 @@ from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.single import RecordedJob
 from drnas_ray.search import diagnostics
 from drnas_ray.search.diagnostics.earlystop import before_growth
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.sweeps.local import run_search
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 
@@ -34,7 +34,7 @@ def answer(values, every: int = 1, **over) -> tuple[int, int] | None:
 # --- the rule -----------------------------------------------------------------------------------
 
 
-def test_what_does_not_grow_goes_on():
+def test_without_growth_the_search_goes_on():
     assert answer([1.0] * 50) is None
     assert answer(np.linspace(2, 1, 50)) is None
     assert answer(1.04 ** np.arange(50)) is None  # 1.22 in five epochs
@@ -65,7 +65,7 @@ def test_measured_less_often_the_window_is_still_in_epochs():
     assert answer(values, every=2, back=4, factor=1.4) == (24, 18)
 
 
-def test_a_mean_that_is_not_positive_has_no_factor_to_grow_by():
+def test_a_mean_that_is_not_positive_stops_nothing():
     assert answer([-1.0] * 20 + [2.0] * 5, window=1, back=4) is None
     assert answer([0.0] * 30 + [2.0] * 4, window=1, back=4) is None
 
@@ -122,7 +122,7 @@ def stopping(tiny_run, **over):
 def finish(run) -> list[dict]:
     records = []
     while not records or records[-1]["status"] == "running":
-        record = Search(run).step()
+        record = SearchJob(run).step()
         records.append({k: v for k, v in record.items() if not k.endswith("_s")})
     return records
 
@@ -156,16 +156,16 @@ def test_a_stop_survives_a_kill_before_and_after_it(tiny_run, eigenvalues, tmp_p
     expected = []
     for k in range(5):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        record = Search(whole).step()
+        record = SearchJob(whole).step()
         expected.append({key: v for key, v in record.items() if not key.endswith("_s")})
     for k in range(1, 5):
         run = stopping(tiny_run)
         run.load_state_dict(checkpoint.load(tmp_path / f"{k}.pt", run.config.canonical_json()))
         assert finish(run) == expected[k:]
-    job = RecordedJob(whole.config, Search(whole), {})
+    job = RecordedJob(whole.config, SearchJob(whole), {})
     job.records = [{**expected[-1], "wall_s": 1.0}]
     job.save(tmp_path / "ended.pt")
-    again = RecordedJob(whole.config, Search(stopping(tiny_run)), {})
+    again = RecordedJob(whole.config, SearchJob(stopping(tiny_run)), {})
     again.load(tmp_path / "ended.pt")
     assert again.ended
     assert again.step() == job.records[-1]

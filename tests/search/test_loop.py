@@ -238,7 +238,7 @@ def test_entropy_and_skips(recorded):
 
 @pytest.mark.parametrize("method", ["drnas", "darts"])
 @pytest.mark.parametrize("where", ["weights", "arch"])
-def test_what_is_no_longer_finite_ends_as_diverged(tiny_run, method, where):
+def test_a_run_that_is_no_longer_finite_ends_as_diverged(tiny_run, method, where):
     run = tiny_run(method)
     with torch.no_grad():
         if where == "weights":

@@ -8,7 +8,7 @@ import torch
 from drnas_ray.config import PerturbSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.perturb import perturbed, radius
 
 F64 = torch.float64
@@ -37,7 +37,7 @@ def quadratic(seed: int):
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("epsilon", [0.03, 0.3])
 @pytest.mark.parametrize("pruned", [False, True])
-def test_it_stays_in_the_ball_and_off_pruned_operations(kind, epsilon, pruned):
+def test_it_stays_in_the_ball_and_leaves_pruned_operations_alone(kind, epsilon, pruned):
     loss = quadratic(0)
     weights = torch.rand(1, 6, 5, dtype=F64).softmax(-1)
     active = torch.rand(1, 6, 5) < 0.6 if pruned else None
@@ -110,7 +110,7 @@ def test_only_the_weight_step_sees_it(tiny_run, kind):
     assert (weights - shares).abs().max() <= 0.03 + 1e-6
     if kind == "adversarial":
         assert len(seen) == 7 + 2 + 1  # ascent, before and after, the step
-        assert not any(training for training, _ in seen[:-1])  # ascent goes by running statistics
+        assert not any(training for training, _ in seen[:-1])  # ascent uses running statistics
     else:
         assert len(seen) == 1
     assert run.net.training
@@ -119,14 +119,14 @@ def test_only_the_weight_step_sees_it(tiny_run, kind):
 
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("method", ["darts", "drnas"])
-def test_it_goes_with_partial_channels_and_stages(tiny_run, method, kind):
+def test_it_can_be_combined_with_partial_channels_and_stages(tiny_run, method, kind):
     run = tiny_run(
         method,
         epochs=2,
         perturb={"kind": kind},
         stages=[{"partial": 2}, {"partial": 1, "keep_ops": 2}],
     )
-    records = [Search(run).step() for _ in range(2)]
+    records = [SearchJob(run).step() for _ in range(2)]
     assert records[-1]["status"] == "done"
     assert (torch.tensor(records[-1]["strengths"])[~run.active] == 0).all()
 

@@ -15,7 +15,7 @@ from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.single import start
 from drnas_ray.parsing import retrain_config, run_config
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.rng import RandomState
 from drnas_ray.search.training import Training
 from drnas_ray.spaces.nb201 import NB201
@@ -40,7 +40,7 @@ print(json.dumps(record))
 """
 
 
-def test_another_process_goes_on_to_the_same_bits(tiny_config, tmp_path):
+def test_another_process_resumes_to_the_same_bits(tiny_config, tmp_path):
     config = tiny_config("drnas", weights={"schedule": "step"})
     whole = start(config, None, CPU)
     records = [whole.step() for _ in range(3)]
@@ -70,7 +70,7 @@ def test_a_state_is_tensors_numbers_and_text_only(tiny_run):
         return value is None or isinstance(value, torch.Tensor | str | int | float | bool)
 
     run = tiny_run()
-    Search(run).step()
+    SearchJob(run).step()
     assert plain(run.state_dict())
 
 
@@ -114,7 +114,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_gets_its_name(tiny_run, tmp_path,
 # --- the random state ---------------------------------------------------------------------------
 
 
-def test_a_random_state_is_its_seeds_stream_and_hands_back_the_outside():
+def test_a_random_state_is_its_seeds_stream_and_restores_the_process_state():
     torch.manual_seed(99)
     outside = torch.get_rng_state()
     state = RandomState(5, CPU)
@@ -129,7 +129,7 @@ def test_a_random_state_is_its_seeds_stream_and_hands_back_the_outside():
     assert torch.equal(second, torch.rand(3, generator=g))
 
 
-def test_a_random_state_is_handed_back_after_an_error():
+def test_the_process_state_is_restored_after_an_error():
     state = RandomState(5, CPU)
     before = torch.get_rng_state()
     with pytest.raises(RuntimeError, match="stop"), state.in_use():
@@ -153,7 +153,7 @@ def test_a_random_state_goes_on_from_its_copy():
 
 
 def test_settings_become_the_right_job(tiny_config):
-    assert isinstance(start(tiny_config(), None, CPU), Search)
+    assert isinstance(start(tiny_config(), None, CPU), SearchJob)
     retrain = retrain_config(
         {"genotype": NB201().cell(1835), "data": {"name": "digits"}, "channels": 4, "cells": 1}
     )
@@ -162,7 +162,7 @@ def test_settings_become_the_right_job(tiny_config):
     assert isinstance(start(uniform, None, CPU), BlackBoxRun)
 
 
-def test_jobs_share_images_but_nothing_that_moves(tiny_config):
+def test_jobs_share_images_and_nothing_that_changes(tiny_config):
     one, two = (start(tiny_config(seed=1), None, CPU) for _ in range(2))
     one.step()
     assert two.epoch == 0

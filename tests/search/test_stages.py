@@ -12,9 +12,9 @@ from drnas_ray.config import SupernetSettings, WeightSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
-from drnas_ray.search.loop import Search
+from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.schedule import weight_lr
-from drnas_ray.search.stages import strongest
+from drnas_ray.search.stages import enter_stage, strongest
 from drnas_ray.supernets.nb201.convert import plain_state
 from drnas_ray.supernets.nb201.supernet import NB201Supernet
 from drnas_ray.supernets.nb201.widen import draw_channels, widened
@@ -28,7 +28,7 @@ def staged(tiny_run, method="drnas", **over):
 
 
 def step(run) -> dict:
-    return {k: v for k, v in Search(run).step().items() if k not in TIMES}
+    return {k: v for k, v in SearchJob(run).step().items() if k not in TIMES}
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def test_lengths_of_stages(tiny_config, epochs, lengths, expected):
     assert tiny_config("drnas", epochs=epochs, stages=stages).stage_epochs() == expected
 
 
-def test_no_stages_are_one(tiny_config):
+def test_a_search_without_stages_has_one(tiny_config):
     assert tiny_config("drnas", epochs=7).stage_epochs() == (7,)
 
 
@@ -93,7 +93,7 @@ def test_the_strongest_of_each_edge_are_kept():
     assert tied[0, 0].tolist() == [True, True, False, False, False]
 
 
-def test_alpha_and_adam_go_along(tiny_run):
+def test_alpha_and_adams_state_are_kept(tiny_run):
     run = staged(tiny_run)
     step(run), step(run)
     assert run.active is None
@@ -101,7 +101,7 @@ def test_alpha_and_adam_go_along(tiny_run):
     moments = {k: v.clone() for k, v in run.arch_optimizer.state[run.arch.alpha].items()}
     expected = strongest(run.method.strengths(run), None, 3)
     with run.random.in_use():
-        run.enter_stage()
+        enter_stage(run)
     assert run.stage == 1
     assert torch.equal(run.active, expected)
     assert torch.equal(run.arch.alpha, alpha)
@@ -133,7 +133,7 @@ def test_widening_copies_weights_statistics_and_momentum(tiny_run):
     channels = draw_channels(old, 4, 2, fused=True)
     run.random.states["cpu"] = (torch.manual_seed(11), torch.get_rng_state())[1]
     with run.random.in_use():
-        run.enter_stage()
+        enter_stage(run)
     new = plain_state(run.net.state_dict())
     before, moved = plain_state(old), plain_state(momentum)
     optimizer = run.weight_optimizer
@@ -214,13 +214,13 @@ def test_warm_up_holds_the_architecture_in_each_stage(tiny_run):
     assert moved == [False, True, True, False, True, True]
 
 
-def test_a_restart_begins_anew_but_for_the_operations_left(tiny_run):
+def test_a_restart_keeps_only_the_operations_left(tiny_run):
     stages = [{"cells": 1}, {"cells": 2, "keep_ops": 2, "restart": True}]
     run = tiny_run("darts", epochs=2, stages=stages)
     step(run)
     kept = strongest(run.method.strengths(run), None, 2)
     with run.random.in_use():
-        run.enter_stage()
+        enter_stage(run)
     assert torch.equal(run.active, kept)
     assert not run.weight_optimizer.state
     assert not run.arch_optimizer.state

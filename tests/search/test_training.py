@@ -74,7 +74,7 @@ def test_resume_after_k_epochs_is_the_same_training(training, tmp_path, k):
         assert torch.equal(second.net.state_dict()[name], value), name
 
 
-def test_the_test_images_are_looked_at_once_after_the_last_epoch(training, monkeypatch):
+def test_the_test_images_are_read_once_after_the_last_epoch(training, monkeypatch):
     run = training()
     asked = []
     whole = run._test
@@ -120,7 +120,7 @@ def test_parameters_are_reported_in_millions(training):
     assert run.step()["params_m"] == sum(p.numel() for p in run.net.parameters()) / 1e6
 
 
-def test_a_loss_that_is_no_number_ends_as_diverged(training):
+def test_a_loss_that_is_not_finite_ends_as_diverged(training):
     run = training(epochs=1)
     with torch.no_grad():
         run.net.classifier.bias.fill_(float("nan"))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from drnas_ray.config import BlackBoxConfig, SearchConfig
+from drnas_ray.config import BlackBoxConfig, SearchConfig, validated
 from drnas_ray.core.errors import UserError
-from drnas_ray.parsing import validated
 from drnas_ray.spaces import SPACES
 from drnas_ray.sweeps.plan.runs import PlannedRun, plan_retrains, plan_runs, retrain_of
 from drnas_ray.sweeps.spec.sweep import SweepConfig, load_sweep

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from analysis.records.collect import collect, export
 from drnas_ray.cli import app
+from drnas_ray.config import validated
 from drnas_ray.core.errors import UserError
-from drnas_ray.parsing import validated
 from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.ray_tune import tuner

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from drnas_ray.blackbox import BLACKBOX
+from drnas_ray.config import validated
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods import METHODS
-from drnas_ray.parsing import validated
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import (
     Resources,
@@ -128,8 +128,9 @@ def test_presets_parse_and_plan() -> None:
     table = ["benchmark.table=any.parquet"]  # read when the sweep begins, not when it is planned
     for name in presets():
         sweep = load_sweep(name, table if "table" in name else ())
-        expected = len(sweep.methods) * len(sweep.datasets) * len(sweep.seeds)
-        assert len(checked_plan(sweep)) == expected
+        every = {*METHODS, *BLACKBOX} - {_name(entry) for entry in sweep.methods}
+        methods = len(sweep.methods) + (len(every) - 1 if "all" in sweep.methods else 0)
+        assert len(checked_plan(sweep)) == methods * len(sweep.datasets) * len(sweep.seeds)
     assert {*presets()} == {
         "demo", "digits-tuning", "nb201-mini", "nb201-smoke", "nb201-table", "nb201-table-transfer",
     }  # fmt: skip
@@ -148,13 +149,29 @@ ROWS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["nb201-smoke", "nb201-mini", "nb201-table"])
+def _name(entry: str | dict[str, Any]) -> str:
+    return entry if isinstance(entry, str) else entry["name"]
+
+
+@pytest.mark.parametrize("name", ["nb201-mini", "nb201-table"])
 def test_no_method_is_missing_from_a_table(name: str) -> None:
-    listed = {
-        entry if isinstance(entry, str) else entry["name"] for entry in load_sweep(name).methods
-    }
-    assert listed >= ROWS
-    assert listed == {*METHODS, *BLACKBOX} or name != "nb201-smoke"
+    assert {_name(entry) for entry in load_sweep(name).methods} >= ROWS
+
+
+def test_the_smoke_preset_runs_every_method() -> None:
+    assert {run.config.method.name for run in plan_runs(load_sweep("nb201-smoke"))} == {
+        *METHODS, *BLACKBOX,
+    }  # fmt: skip
+
+
+def test_all_methods_are_those_not_listed_otherwise(tmp_path: Path) -> None:
+    methods = ["all", {"name": "darts", "order": 2}, *BLACKBOX]
+    config = {"benchmark": {"train": {"epochs": 1}}}
+    text = yaml.safe_dump({**BASE, "methods": methods, "seeds": [0], "config": config})
+    runs = plan_runs(load(tmp_path, text))
+    planned = [run.config.method.name for run in runs]
+    assert planned == [*(name for name in METHODS if name != "darts"), "darts", *BLACKBOX]
+    assert {run.label for run in runs if run.config.method.name == "darts"} == {"DARTS (2nd)"}
 
 
 def test_every_preset_opens_with_what_it_is() -> None:

@@ -1,31 +1,27 @@
 """RobustDARTS's early stopping (Zela et al., ICLR 2020, arXiv:1909.09656).
 
-Once the largest eigenvalue of the validation loss's Hessian grows fast, what is found generalises
-ever worse: the search ends, and its answer is the cell from before the growth.
+Once the largest eigenvalue of the validation loss's Hessian grows fast, cells generalise ever
+worse: the search ends, and its answer is the cell from before the growth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drnas_ray.config import EarlyStopSettings
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
-
-Measured = tuple[int, float, str]
-"""An epoch, the largest eigenvalue after it, and the cell that the search would answer with."""
+from drnas_ray.search.state import Measurement
+from drnas_ray.search.steps import Run
 
 
 def before_growth(
-    series: Sequence[Measured], every: int, stop: EarlyStopSettings
-) -> Measured | None:
+    series: Sequence[Measurement], every: int, stop: EarlyStopSettings
+) -> Measurement | None:
     """The measurement to go back to, None while the search goes on.
 
-    series: one measurement every `every` epochs, in order. Compared are the last epoch whose whole
-    window has been measured, and the one `back` before it; a window that begins before the series
-    does is cut there. A mean that is not positive has no factor to grow by: no stop.
+    series: one measurement every `every` epochs, in order. The last epoch whose whole window has
+    been measured is compared with the one `back` before it; a window that begins before the series
+    is cut. A mean that is not positive can't grow by a factor, so the search goes on.
     """
     half = stop.window // 2
 
@@ -44,11 +40,11 @@ def before_growth(
     return earlier if past > 0 and smoothed(now) > stop.factor * past else None
 
 
-def stop_or_go_on(run: Run, stop: EarlyStopSettings, eigenvalue: float) -> dict[str, Any]:
-    """Note the eigenvalue of the epoch that ended; what the record says where the search ends.
+def stop_early(run: Run, stop: EarlyStopSettings, eigenvalue: float) -> dict[str, Any]:
+    """Note the eigenvalue of the epoch that ended; entries for its record if the search ends.
 
-    Compared are epochs of the stage alone that moved the architecture: another stage has another
-    supernet, and a warm-up nothing to answer with.
+    Only epochs of the current stage that moved the architecture are compared: another stage has
+    another supernet, and a warm-up has nothing to answer with.
     """
     every = run.config.diagnostics.hessian
     assert isinstance(every, int)

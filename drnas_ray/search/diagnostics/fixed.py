@@ -1,4 +1,4 @@
-"""What diagnostics hold fixed: the validation batch, directions, draws; and no trace of them."""
+"""What diagnostics keep fixed (batch, directions, draws), and how they leave no trace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +13,17 @@ from torch import Tensor, nn
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import normalise
 from drnas_ray.methods.base import Batch
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 
 
 def seed_of(run: Run, *purpose: object) -> int:
-    """A seed that follows from the run's seed and the purpose alone, unlike that of the run."""
+    """A seed that follows from the run's seed and the purpose alone, and differs from the run's."""
     text = "/".join(map(str, ("diagnostics", run.config.seed, *purpose)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def generator(run: Run, *purpose: object) -> torch.Generator:
-    """A generator of that purpose's own, on the CPU: the same numbers on every device."""
+    """A generator for one purpose, on the CPU so that all devices get the same numbers."""
     return torch.Generator().manual_seed(seed_of(run, *purpose))
 
 
@@ -54,15 +51,15 @@ def loss_of(run: Run, sample: ArchSample, batch: Batch) -> Tensor:
 
 
 def kept_of(parameter: Tensor, active: Tensor | None) -> Tensor:
-    """Which numbers of a parameter count, bool on the CPU, in its shape: not pruned operations'."""
+    """Bool on the CPU, in a parameter's shape: the numbers that belong to operations not pruned."""
     if active is None or parameter.shape != active.shape:
         return torch.ones(parameter.shape, dtype=torch.bool)
     return active
 
 
 @contextmanager
-def as_it_was(arch: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The architecture's parameters, to be moved within; put back to the bit after it."""
+def restored(arch: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The architecture's parameters, free to be changed within; restored bit for bit afterwards."""
     parameters = list(arch.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     try:
@@ -74,5 +71,5 @@ def as_it_was(arch: nn.Module) -> Iterator[list[nn.Parameter]]:
 
 
 def finite(value: float) -> float | None:
-    """The number for a record, which holds no infinity: None for one."""
+    """The number, or None if it is not finite: records hold finite numbers only."""
     return value if math.isfinite(value) else None

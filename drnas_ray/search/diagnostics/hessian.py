@@ -8,16 +8,15 @@ one gradient is held, however many parameters there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from drnas_ray.core.derivatives import gradient
 from drnas_ray.methods.base import Batch
 from drnas_ray.search.diagnostics.fixed import finite, kept_of, loss_of
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 
 
 def hessian(loss: Tensor, of: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
@@ -28,27 +27,11 @@ def hessian(loss: Tensor, of: Sequence[Tensor], kept: Sequence[Tensor]) -> Tenso
     """
     where = torch.cat([mask.flatten() for mask in kept]).nonzero().flatten()
     result = torch.zeros(len(where), len(where), dtype=torch.float64)
-    if not loss.requires_grad:
-        return result
     places = where.to(of[0].device)
-    slope = _gradient(loss, of, create_graph=True)
-    if slope.requires_grad:
-        for row, place in enumerate(where.tolist()):
-            result[row] = _gradient(slope[place], of)[places].double().cpu()
-    return (result + result.T) / 2  # what rounding makes of two equal numbers
-
-
-def _gradient(value: Tensor, of: Sequence[Tensor], *, create_graph: bool = False) -> Tensor:
-    """d value / d of, flat, 0 where they are not connected; the graph is kept."""
-    parts = torch.autograd.grad(
-        value,
-        of,
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return torch.cat([part.flatten() for part in parts])
+    slope = gradient(loss, of, create_graph=True)
+    for row, place in enumerate(where.tolist()):
+        result[row] = gradient(slope[place], of)[places].double().cpu()
+    return (result + result.T) / 2  # equal but for rounding
 
 
 def curvature(run: Run, batch: Batch) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from drnas_ray.methods.base import Batch
-from drnas_ray.search.diagnostics.fixed import as_it_was, finite, generator, kept_of
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+from drnas_ray.search.diagnostics.fixed import finite, generator, kept_of, restored
+from drnas_ray.search.steps import Run
 
 
 def directions(run: Run) -> tuple[list[Tensor], list[Tensor]]:
@@ -49,7 +47,7 @@ def landscape(run: Run, batch: Batch) -> dict[str, Any]:
     offsets[points // 2] = 0.0
     first, second = directions(run)
     losses, accuracies = [], []
-    with as_it_was(run.arch) as parameters:
+    with restored(run.arch) as parameters:
         centre = [parameter.clone() for parameter in parameters]
         for a in offsets:
             for b in offsets:

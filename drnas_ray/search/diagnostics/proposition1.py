@@ -6,7 +6,7 @@ about the loss at the mean plus half the trace of Sigma H: minimising it keeps t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +15,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Batch
 from drnas_ray.search.diagnostics.fixed import finite, loss_of
 from drnas_ray.search.diagnostics.hessian import hessian
-
-if TYPE_CHECKING:
-    from drnas_ray.search.run import Run
+from drnas_ray.search.steps import Run
 
 
 def laplace(beta: Tensor) -> tuple[Tensor, Tensor]:

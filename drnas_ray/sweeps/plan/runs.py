@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -20,8 +20,17 @@ from drnas_ray.config import (
     merged,
     nested,
 )
+from drnas_ray.core.distribution import Distribution
 from drnas_ray.core.errors import UserError, did_you_mean
-from drnas_ray.parsing import config_type, method_settings, retrain_config, run_config
+from drnas_ray.methods.base import Method
+from drnas_ray.parsing import (
+    config_type,
+    method_class,
+    method_names,
+    method_settings,
+    retrain_config,
+    run_config,
+)
 from drnas_ray.results.manifest import RunEntry
 from drnas_ray.spaces import space_named
 from drnas_ray.sweeps.spec.sweep import SweepConfig
@@ -44,6 +53,12 @@ class PlannedRun:
         return self.config.id()
 
     @property
+    def distribution(self) -> Distribution | None:
+        """What the strengths that it learns parametrise; None for a method without a supernet."""
+        kind = method_class(self.config.method.name)
+        return kind.distribution if issubclass(kind, Method) else None
+
+    @property
     def epochs(self) -> int:
         """Steps it takes."""
         return self.config.steps
@@ -56,7 +71,7 @@ class PlannedRun:
     @property
     def entry(self) -> RunEntry:
         """What the results folder says of it."""
-        return RunEntry.of(self.config, self.label, self.variant)
+        return RunEntry.of(self.config, self.label, self.variant, self.distribution)
 
     @property
     def folder(self) -> str:
@@ -71,7 +86,7 @@ def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
     axes: what an error calls the grid.
     """
     _check_protocol(sweep)
-    methods = [_method(entry) for entry in sweep.methods]
+    methods = [_method(entry) for entry in _listed(sweep.methods)]
     every = [settings for settings, _, _ in methods]
     _check_keys("config", _config_keys(sweep.config), every)
     _check_keys(axes, list(sweep.grid), every)
@@ -186,6 +201,16 @@ def retrain_of(sweep: SweepConfig, run: RunSettings, genotype: str) -> RetrainCo
         "data": run.data.model_dump(),
     }
     return retrain_config(merged(given, recipe))
+
+
+def _listed(methods: Sequence[str | dict[str, Any]]) -> Iterator[str | dict[str, Any]]:
+    """The entries of `methods`, with `all` replaced by every method not listed otherwise."""
+    names = {entry if isinstance(entry, str) else entry.get("name") for entry in methods}
+    for entry in methods:
+        if entry == "all":
+            yield from (name for name in method_names() if name not in names)
+        else:
+            yield entry
 
 
 def _method(entry: str | dict[str, Any]) -> MethodEntry:

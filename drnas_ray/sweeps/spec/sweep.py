@@ -11,9 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from drnas_ray.config import Settings, merged, nested
+from drnas_ray.config import Settings, merged, nested, validated
 from drnas_ray.core.errors import UserError, unknown_name
-from drnas_ray.parsing import validated
 from drnas_ray.sweeps.spec.tuning import TuningSpec
 
 
@@ -57,7 +56,8 @@ class SweepConfig(Settings):
     """methods x datasets x grid x seeds, every combination one trial.
 
     methods: names, or mappings of a method's settings with `name`; a mapping may also hold `label`
-    (the row in tables) and `config` (settings of this method's runs alone).
+    (the row in tables) and `config` (settings of this method's runs alone). `all` is every method
+    that is not listed otherwise, with its defaults.
     datasets: names, or mappings of data settings. config: settings of every run.
     protocol: `search`: each data set is searched itself. `transfer`: the only one listed is
     searched, and tables look its cells up on all data sets of a benchmark.

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from drnas_ray.config import CellRecipe, ShortRecipe
+from drnas_ray.config import CellRecipe, ShortRecipe, validated
 from drnas_ray.core.errors import UserError, did_you_mean
 from drnas_ray.data.catalog import check_data
-from drnas_ray.parsing import validated
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.nb201 import NB201
 from drnas_ray.sweeps.spec.sweep import settings_of

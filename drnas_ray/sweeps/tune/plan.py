@@ -84,10 +84,11 @@ def plan_tuning(sweep: SweepConfig) -> Tuning:
 
 def _check_alone(sweep: SweepConfig) -> None:
     for what, given in (("methods", sweep.methods), ("datasets", sweep.datasets)):
-        if len(given) != 1:
+        if len(given) != 1 or given == ("all",):
+            count = "all" if given == ("all",) else len(given)
             raise UserError(
-                f"{what}: {len(given)} are listed, and `search` tunes one: give each a sweep file "
-                "of its own"
+                f"{what}: {count} are listed, and `search` tunes one: give each a sweep file of "
+                "its own"
             )
     if sweep.grid:
         raise UserError(

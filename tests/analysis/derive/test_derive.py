@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.derive.candidates import _dirichlet, candidates, draws, log_probability
+from analysis.derive.candidates import candidates, draws, log_probability
 from analysis.derive.derive import derive
+from analysis.derive.dirichlet import dirichlet_shares
 from analysis.derive.limits import Limit
 from analysis.derive.strengths import Learnt
 from analysis.derive.view import lines, notes, plain, to_rich
@@ -31,6 +32,7 @@ def run_of(strengths, method="drnas", **over) -> Learnt:
         "run_id": "r0", "label": "DrNAS", "method": method, "space": "nb201", "seed": 0,
         "data": DataSettings(name="cifar10"), "epoch": 3, "ended": True,
         "strengths": np.asarray(strengths, float), "genotype": None,
+        "distribution": "dirichlet" if method == "drnas" else "categorical",
     }  # fmt: skip
     return Learnt(**{**values, **over})
 
@@ -326,7 +328,7 @@ def test_without_a_dirichlet_operations_are_drawn_by_their_shares():
 def test_dirichlet_draws_are_dirichlets_also_of_tiny_concentration():
     beta = np.array([[[1e-4, 1e-4, 1e-4], [0.5, 1.5, 3.0], [2.0, 0.0, 1.0]]])
     rng = np.random.default_rng(0)
-    drawn = np.stack([_dirichlet(beta, rng) for _ in range(4000)])
+    drawn = np.stack([dirichlet_shares(beta, rng) for _ in range(4000)])
     np.testing.assert_allclose(drawn.sum(-1), 1.0)
     assert (drawn[:, 0, 2, 1] == 0).all()
     total = beta.sum(-1, keepdims=True)
@@ -356,7 +358,7 @@ def test_json_and_table(latencies):
     other = derive(run_of(learnt(9), "darts", run_id="r1"), CIFAR10)
     assert [column.header for column in to_rich([derived, other]).columns][:2] == ["run", "seed"]
     assert len(lines([derived, other])) == 4
-    assert "Dirichlet means (DrNAS) or strengths as shares" in notes([derived, other])[0]
+    assert "Dirichlet means or strengths as shares" in notes([derived, other])[0]
     assert f"{derived.within:,} keep the limits (at most 2 ms on phone)." in notes([derived])
 
 

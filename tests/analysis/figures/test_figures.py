@@ -130,7 +130,7 @@ def test_exploration_quartiles_follow_the_distribution(table):
 def test_exploration_shows_dirichlet_methods_only(runs, table):
     titles = [axes.get_title() for axes in FIGURES["exploration"].draw(runs, table).axes]
     assert titles == ["DrNAS, cifar10"]
-    with pytest.raises(Missing, match="no done run of drnas"):
+    with pytest.raises(Missing, match="no done run of a method that learns a Dirichlet"):
         FIGURES["exploration"].draw(made(("darts",)), table)
     with pytest.raises(
         Missing, match=r"no figures for digits: search cifar10, .* or with protocol"

@@ -1,0 +1,18 @@
+"""What results of earlier versions leave out, worked out from what they hold."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from drnas_ray.core.distribution import Distribution
+
+
+def distribution_of(method: str, written: object = None) -> Distribution:
+    """What a run's strengths parametrise on each edge.
+
+    written: what the run's entry or row says; anything but text (absent, null, nan) means that an
+    earlier version wrote it, in which drnas was the only method that learnt a Dirichlet.
+    """
+    if isinstance(written, str):
+        return cast(Distribution, written)
+    return "dirichlet" if method == "drnas" else "categorical"
