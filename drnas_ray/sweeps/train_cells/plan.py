@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from drnas_ray.config import CellRecipe, ShortRecipe
+from drnas_ray.config.overrides import parse_overrides
 from drnas_ray.core.errors import UserError, did_you_mean
 from drnas_ray.data.catalog import check_data
 from drnas_ray.parsing import validated
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.nb201 import NB201
-from drnas_ray.sweeps.spec.sweep import settings_of
 
 
 def recipe_of(dataset: str, sets: Iterable[str]) -> CellRecipe:
@@ -22,8 +22,7 @@ def recipe_of(dataset: str, sets: Iterable[str]) -> CellRecipe:
 
     Raises UserError, one line, for what is no setting of a recipe or can't work.
     """
-    given = settings_of(sets)
-    raw = {**given.pop("config", {}), **given}
+    raw = parse_overrides(sets)
     data = raw.pop("data", {})
     space = raw.pop("space", "nb201")
     for key in raw:
