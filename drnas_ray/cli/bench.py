@@ -176,10 +176,10 @@ def bench_build(
     """
     from drnas_ray.config.overrides import parse_seeds
     from drnas_ray.parsing import validated
-    from drnas_ray.sweeps.ray_tune.live import BuildView
     from drnas_ray.sweeps.spec.sweep import Resources
     from drnas_ray.sweeps.train_cells.build import build
     from drnas_ray.sweeps.train_cells.plan import cells_of, recipe_of
+    from drnas_ray.sweeps.train_cells.view import BuildView
 
     how = recipe_of(dataset, recipe or ())
     resources = validated(Resources, {"cpu": cpu, "gpu": gpu}, "resources")

@@ -92,9 +92,9 @@ def _estimate(
 ) -> None:
     from analysis.progress.epoch_times import paces
     from drnas_ray.core.errors import UserError
+    from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
     from drnas_ray.sweeps.spec.sweep import load_sweep
-    from drnas_ray.sweeps.sweep import checked_plan
 
     sweep = load_sweep(source, sets or (), seeds)
     known = [

@@ -79,7 +79,7 @@ def sweep(
 
 def _list(planned: Any) -> None:
     from drnas_ray.cli.tuning import list_plan
-    from drnas_ray.sweeps.sweep import checked_plan
+    from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.tune.plan import plan_tuning
 
     if planned.search is not None:
@@ -106,18 +106,15 @@ def _sweep(
     benchmark: Path | None = None,
 ) -> None:
     from analysis.records.benchmark import BenchmarkTable
-    from drnas_ray.sweeps.sweep import Trainables, run_sweep
-    from trainables.pack import PackTrial
-    from trainables.point import PointTrial
-    from trainables.retrain import RetrainTrial
-    from trainables.search import SearchTrial
+    from drnas_ray.sweeps.sweep import run_sweep
+    from trainables.trial import JobTrial
 
     known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
     store = store_of(folder)
     run_sweep(
         planned,
         folder,
-        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
+        JobTrial,
         data_root=data_root,
         address=address,
         resume=resume,

@@ -11,9 +11,10 @@ from drnas_ray.config import BlackBoxConfig, SearchConfig
 from drnas_ray.core.errors import UserError
 from drnas_ray.parsing import validated
 from drnas_ray.spaces import SPACES
-from drnas_ray.sweeps.plan.runs import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.plan.check import checked_plan, prepare_runs
+from drnas_ray.sweeps.plan.retrains import plan_retrains, retrain_of
+from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
 from drnas_ray.sweeps.spec.sweep import SweepConfig, load_sweep
-from drnas_ray.sweeps.sweep import checked_plan, prepare_runs
 
 SPACE = SPACES["nb201"]
 # The same network: the skip on edge 0 -> 1 makes node 1 a copy of the input.

@@ -19,8 +19,9 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.parsing import retrain_config, validated
 from drnas_ray.sweeps.folder import check_folder, make_folder, note_retrains
 from drnas_ray.sweeps.plan.runs import plan_runs
-from drnas_ray.sweeps.ray_tune import tuner
-from drnas_ray.sweeps.ray_tune.tuner import trial_resources
+from drnas_ray.sweeps.ray_tune import session
+from drnas_ray.sweeps.ray_tune.session import trial_resources
+from drnas_ray.sweeps.ray_tune.snapshot import can_be_restored, forget_decisions
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
 __all__ = ["reference"]  # a fixture
@@ -310,7 +311,7 @@ def node(alive: bool = True, **resources: float) -> dict[str, Any]:
 def test_a_gpu_share_is_asked_for_only_where_there_are_gpus(
     nodes: list[Any], wanted: Resources, asked: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
     assert trial_resources(wanted) == asked
 
 
@@ -331,7 +332,7 @@ def test_a_gpu_share_is_asked_for_only_where_there_are_gpus(
 def test_what_no_node_has_is_refused(
     nodes: list[Any], wanted: Resources, named: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
     with pytest.raises(UserError, match="lower resources") as caught:
         trial_resources(wanted)
     assert all(text in str(caught.value) for text in named), str(caught.value)
@@ -358,9 +359,9 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def nodes() -> list[Any]:
         return [node(CPU=2)] + ([node(CPU=8, GPU=1)] if clock.now >= 30 else [])
 
-    monkeypatch.setattr(tuner, "time", clock)
-    monkeypatch.setattr(tuner.ray, "nodes", nodes)
-    monkeypatch.setattr(tuner, "request_resources", lambda *, bundles: asked.append(bundles))
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(session.ray, "nodes", nodes)
+    monkeypatch.setattr(session, "request_resources", lambda *, bundles: asked.append(bundles))
     return asked
 
 
@@ -403,14 +404,14 @@ def test_a_state_that_was_cut_off_is_not_restored(
     form: str, reference: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(reference / "search", tmp_path / "search")
-    assert tuner._restorable(tmp_path / "search")
+    assert can_be_restored(tmp_path / "search")
     (path,) = (tmp_path / "search").glob(form)
     content = path.read_bytes()
     for length in (0, len(content) // 2, len(content) - 2):
         path.write_bytes(content[:length])
-        assert not tuner._restorable(tmp_path / "search"), length
+        assert not can_be_restored(tmp_path / "search"), length
     path.unlink()
-    assert tuner._restorable(tmp_path / "search") == (form == "basic-variant-state-*")
+    assert can_be_restored(tmp_path / "search") == (form == "basic-variant-state-*")
 
 
 def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_path: Path) -> None:
@@ -419,12 +420,12 @@ def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_pat
     (path,) = (tmp_path / "search").glob("experiment_state-*.json")
     state = json.loads(path.read_text())
     before = path.read_bytes()
-    tuner._forget_decisions(tmp_path / "search")
+    forget_decisions(tmp_path / "search")
     assert path.read_bytes() == before  # nothing to forget: left as it is
     assert state["runner_data"]["_cached_trial_decisions"] == {}
     spoilt = json.loads(before)
     spoilt["runner_data"]["_cached_trial_decisions"] = {"abc_00000": "STOP"}
     path.write_text(json.dumps(spoilt))
-    tuner._forget_decisions(tmp_path / "search")
+    forget_decisions(tmp_path / "search")
     assert json.loads(path.read_text()) == state
     assert not list((tmp_path / "search").glob(".experiment*"))

@@ -13,6 +13,7 @@ from drnas_ray.config.overrides import parse_overrides, parse_seeds
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods import METHODS
 from drnas_ray.parsing import validated
+from drnas_ray.sweeps.plan.check import checked_plan
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import (
     Resources,
@@ -20,7 +21,6 @@ from drnas_ray.sweeps.spec.sweep import (
     load_sweep,
     presets,
 )
-from drnas_ray.sweeps.sweep import checked_plan
 
 BASE = {"name": "s", "methods": ["drnas"], "datasets": ["digits"], "seeds": [0]}
 

@@ -154,14 +154,6 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
     assert "was begun with search=" in text
 
 
-@pytest.mark.slow
-def test_seeds_at_the_same_time_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    write_sweep(tmp_path, **{**TUNED, "search": {**TUNED["search"], "seeds_at_once": 2}})
-    code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", timeout_s=540)
-    assert code == 0, text
-    assert rows(tmp_path / "out", "epochs") == rows(undisturbed, "epochs")
-
-
 PBT = {
     "space": {"arch.lr": {"loguniform": [0.001, 0.5]}},
     "metric": "val_mean_loss",

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from drnas_ray.config import RetrainConfig, Settings
-from drnas_ray.spaces import space_named
-from drnas_ray.sweeps.plan.runs import PlannedRun, retrain_of
+from drnas_ray.config import Settings
+from drnas_ray.sweeps.plan.retrains import example_training
+from drnas_ray.sweeps.plan.runs import PlannedRun
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
 _FREE = ("seed", "epochs", "weights", "arch", "genotype", "lr", "lr_min", "weight_decay")
@@ -111,18 +109,12 @@ def estimate(
     trainings: list[tuple[str, str, Settings, int]] = []
     if sweep.retrain is not None:
         for run in runs:
-            config = _training(sweep, run)
+            config = example_training(sweep, run.config)
             trainings.append(("trained from scratch", config.data.label, config, config.epochs))
     parts = [_part(jobs, paces) for jobs in (searches, trainings)]
     return Estimate(
         parts[0][0], parts[1][0], (parts[0][1], parts[1][1]), sweep.resources, sweep.max_concurrent
     )
-
-
-def _training(sweep: SweepConfig, run: PlannedRun) -> RetrainConfig:
-    """The training of a cell that the run might find: which one is not known yet."""
-    any_cell = space_named(run.config.space).random(np.random.default_rng(0))
-    return retrain_of(sweep, run.config, any_cell)
 
 
 def _part(

@@ -24,9 +24,9 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.catalog import load_train, search_halves
 from drnas_ray.search.device import pick_device, use_threads
 from drnas_ray.search.ondemand import train_cell
-from drnas_ray.sweeps.ray_tune.live import BuildState
-from drnas_ray.sweeps.ray_tune.tuner import cluster, places, trial_resources
+from drnas_ray.sweeps.ray_tune.session import cluster, places, trial_resources
 from drnas_ray.sweeps.spec.sweep import Resources
+from drnas_ray.sweeps.train_cells.view import BuildState
 
 Train = Callable[[str, int], Row]
 """Canonical cell and seed to a row of the cache."""
@@ -122,7 +122,7 @@ def build(
 
 
 class _Build:
-    """The driver's loop: who has which calls, what is left, what is to be tried again."""
+    """The driver's loop: which worker has which calls, what is left, what to try again."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Build:
         self.spent_s = 0.0
         self.begun: float | None = None
         self.suspects: set[Key] = set()  # were in flight when a process died: now sent alone
-        self.stillborn = 0
+        self.failed_starts = 0
         self.workers = [self._worker() for _ in range(count)]
 
     def _worker(self) -> _Worker:
@@ -169,7 +169,7 @@ class _Build:
             self.report(self.state)
 
     def _send(self, worker: _Worker) -> None:
-        """Fill up a worker that has its place; others would keep what idle ones could do."""
+        """Give calls to a worker that has started; one that waits would only hold them up."""
         if None in worker.calls.values():
             return
         mean_s = self.spent_s / self.state.done if self.state.done else SHORT_S
@@ -190,7 +190,7 @@ class _Build:
             self._failed(key, str(error.cause).strip() or type(error.cause).__name__)
             return
         except RayError as error:
-            self._bury(worker, error)
+            self._replace_worker(worker, error)
             return
         del worker.calls[call]
         if key is None:
@@ -206,10 +206,10 @@ class _Build:
             self.later.append(key)
             self.ask_again_at = time.perf_counter() + BUSY_PAUSE_S
 
-    def _bury(self, worker: _Worker, error: RayError) -> None:
-        """A new worker for one whose process died.
+    def _replace_worker(self, worker: _Worker, error: RayError) -> None:
+        """Start a new worker in place of one whose process died.
 
-        Of several calls in flight any may be the cause, for the answer of one that ended may be
+        Any of several calls in flight may be the cause, and the answer of one that ended may be
         lost with the process: each is tried again alone.
         """
         keys = [key for key in worker.calls.values() if key is not None]
@@ -219,8 +219,8 @@ class _Build:
             self.suspects.update(keys)
             self.todo.extendleft(reversed(keys))
         else:
-            self.stillborn += 1
-            if self.stillborn > TRIES:
+            self.failed_starts += 1
+            if self.failed_starts > TRIES:
                 why = str(error).strip().splitlines()[-1]
                 raise UserError(f"the workers can't start: {why}")
         ray.kill(worker.actor)

@@ -73,11 +73,6 @@ def plan_tuning(sweep: SweepConfig) -> Tuning:
     spec = sweep.search
     dims = dimensions(spec.space)
     _check_alone(sweep)
-    if spec.seeds_at_once > len(sweep.seeds):
-        raise UserError(
-            f"search.seeds_at_once={spec.seeds_at_once} with {len(sweep.seeds)} seeds: give no "
-            "more than there are"
-        )
     _check_points(spec, dims)
     tuning = Tuning(sweep, spec, dims, tuple(_tried(sweep, spec, dims)))
     _check_metric(spec.metric, tuning.tried[0])
