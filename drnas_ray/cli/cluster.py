@@ -93,17 +93,13 @@ def _estimate(
     from analysis.progress.epoch_times import paces
     from drnas_ray.core.errors import UserError
     from drnas_ray.sweeps.plan.check import checked_plan
-    from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
+    from drnas_ray.sweeps.plan.estimate import estimate
     from drnas_ray.sweeps.spec.sweep import load_sweep
 
     sweep = load_sweep(source, sets or (), seeds)
-    known = [
-        Measured(one.config, Pace(one.epoch_s, one.device, one.on_gpu))
-        for folder in measured
-        for one in paces(folder)
-    ]
+    known = [run for folder in measured for run in paces(folder)]
     result = estimate(sweep, checked_plan(sweep), known)
-    _print_lines(result)
+    _print_rows(result)
     _print_hours(result, path, node)
     if limit is None:
         return
@@ -113,20 +109,20 @@ def _estimate(
         raise UserError(f"{sweep.name} takes {result.gpu_hours:.1f} GPU hours, above {limit:g}")
 
 
-def _print_lines(result: Any) -> None:
+def _print_rows(result: Any) -> None:
     from rich.table import Table
 
     table = Table("row", "data set", "trials", "epochs", "s an epoch", "hours", "measured on")
-    for line in result.lines:
-        pace, hours = line.pace, line.seconds
+    for row in result.rows:
+        time, hours = row.epoch_time, row.seconds
         table.add_row(
-            escaped(line.label),
-            escaped(line.dataset),
-            f"{line.runs:,}",
-            f"{line.epochs:,}",
-            "not measured" if pace is None else f"{pace.epoch_s:.3g}",
+            escaped(row.label),
+            escaped(row.dataset),
+            f"{row.runs:,}",
+            f"{row.epochs:,}",
+            "not measured" if time is None else f"{time.epoch_s:.3g}",
             "" if hours is None else f"{hours / 3600:.2f}",
-            "" if pace is None else escaped(pace.device),
+            "" if time is None else escaped(time.devices),
         )
     out.print(table)
 
@@ -135,11 +131,11 @@ def _print_hours(result: Any, path: Path, node: str | None) -> None:
     """Totals: trials, hours of GPUs or of trials, places on the cluster, time on the clock."""
     out.print(
         f"{result.trials:,} trials (trainings from scratch: at most), "
-        f"{sum(line.epochs for line in result.lines):,} epochs",
+        f"{sum(row.epochs for row in result.rows):,} epochs",
         highlight=False,
     )
     if result.unmeasured:
-        rows = ", ".join(sorted({line.label for line in result.unmeasured}))
+        rows = ", ".join(sorted({row.label for row in result.unmeasured}))
         out.print(
             f"no hours for: {escaped(rows)}: no measured epoch has their settings. Run the sweep "
             "with one seed and few epochs where it will run, and give its folder to --measured",

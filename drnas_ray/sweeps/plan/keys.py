@@ -13,7 +13,7 @@ from drnas_ray.parsing import config_type
 
 
 def applicable(config: dict[str, Any], method: MethodSettings) -> dict[str, Any]:
-    """The shared settings that this method's runs have: one without a supernet has fewer."""
+    """Those shared settings that this method's runs have: fewer for one without a supernet."""
     fields = config_type(method).model_fields
     kept = {k: v for k, v in config.items() if k in fields}
     own = kept.get("method")
@@ -32,7 +32,7 @@ def config_keys(config: Mapping[str, Any]) -> list[str]:
 
 
 def check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> None:
-    """Every key is a setting of at least one of the methods' runs."""
+    """Raise UserError for a key that is not a setting of any of the methods' runs."""
     known = set().union(*(known_paths(method) for method in methods))
     # A mistyped setting of supernet runs should not pass because only `uniform` was listed.
     known |= _paths(SearchConfig, "") | _paths(QueryConfig, "")
@@ -53,12 +53,12 @@ def known_paths(method: MethodSettings) -> set[str]:
 
 
 def _paths(kind: type[BaseModel], prefix: str) -> set[str]:
-    """Dotted names of all settings in a model, groups left out."""
+    """Dotted names of all settings in a model, without the groups themselves."""
     found: set[str] = set()
     for name, field in kind.model_fields.items():
         below = group_of(field.annotation)
         if below is not None:
-            # `method` stands for another class in each run; its settings are added by the caller.
+            # The class of `method` depends on the run; the caller adds its settings.
             found |= set() if name == "method" else _paths(below, f"{prefix}{name}.")
         else:
             found.add(f"{prefix}{name}")

@@ -21,7 +21,7 @@ def plan_retrains(
     """Trainings from scratch: id -> (settings, the run ids that wait for it).
 
     finished: run id -> derived genotype. Equal canonical cells under one seed are trained once,
-    as the canonical cell, so the result does not depend on which run came first.
+    as the canonical cell, so the result does not depend on which run finished first.
     """
     if sweep.retrain is None:
         return {}

@@ -19,7 +19,7 @@ MethodEntry = tuple[MethodSettings, str | None, dict[str, Any]]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One trial of a sweep. variant: the grid's settings in force for it."""
+    """One run of a sweep. variant: the grid values that it has."""
 
     label: str
     variant: dict[str, Any]
@@ -32,12 +32,12 @@ class PlannedRun:
 
     @property
     def epochs(self) -> int:
-        """Steps it takes."""
+        """How many steps it takes."""
         return self.config.steps
 
     @property
     def short(self) -> bool:
-        """One step of milliseconds: worth less than a trial of its own."""
+        """One step of milliseconds: not worth a trial of its own."""
         return self.epochs == 1 and not self.config.needs_images
 
     @property
@@ -50,9 +50,7 @@ class PlannedRun:
 def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
     """All runs in the order method, data set, grid, seed.
 
-    Raises UserError for the first invalid one.
-
-    axes: what an error calls the grid.
+    axes: what an error calls the grid. Raises UserError for the first invalid run.
     """
     _check_protocol(sweep)
     methods = [_method(entry) for entry in sweep.methods]
@@ -87,7 +85,7 @@ def _check_protocol(sweep: SweepConfig) -> None:
 
 
 def _grid(sweep: SweepConfig, method: MethodSettings) -> Iterator[dict[str, Any]]:
-    """The grid's points, without the axes that the method's runs have no setting for."""
+    """The grid's points, without axes of settings that the method's runs do not have."""
     axes = {k: v for k, v in sweep.grid.items() if k in known_paths(method)}
     return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
@@ -99,7 +97,7 @@ def _run(
     variant: dict[str, Any],
     seed: int,
 ) -> PlannedRun:
-    """One combination. A method's own settings go over the sweep's, the grid's over both."""
+    """One combination. A method's own settings override the sweep's, the grid's override both."""
     settings, label, own = entry
     data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
     if "name" not in data:
@@ -139,7 +137,7 @@ def _check_distinct(runs: list[PlannedRun]) -> None:
 
 
 def _method(entry: str | dict[str, Any]) -> MethodEntry:
-    """Raises UserError for a wrong name, setting, label or `config`."""
+    """Raises UserError for an invalid name, setting, label or `config`."""
     if isinstance(entry, str):
         return method_settings(entry), None, {}
     settings = {k: v for k, v in entry.items() if k not in ("label", "config")}

@@ -18,13 +18,13 @@ from drnas_ray.sweeps.spec.tuning import TuningSpec
 
 
 class Resources(Settings):
-    """What one trial takes. A GPU share is asked for only where the cluster has GPUs.
+    """What one trial takes. A GPU share is requested only where the cluster has GPUs.
 
     retry_oom: how often a trial that ran out of GPU memory gets twice its share of the GPU when it
-    is tried again, which leaves it fewer neighbours. gpu_free_mib: a trial starts once its GPU has
-    so much free memory, and fails after gpu_wait_s seconds without. scale: nodes come as trials
-    wait for them, so a GPU share is asked for whatever nodes there are now; refused where none that
-    holds a trial has come within scale_wait_s.
+    is tried again, so that fewer trials share that GPU. gpu_free_mib: a trial starts once its GPU
+    has this much free memory, and fails after waiting gpu_wait_s seconds. scale: the cluster adds
+    nodes as trials wait for them, so a GPU share is requested whatever nodes there are now; the
+    sweep is refused if no node that can hold a trial has come within scale_wait_s.
     """
 
     cpu: float = Field(1.0, gt=0)
@@ -37,12 +37,12 @@ class Resources(Settings):
 
     @property
     def threads(self) -> int:
-        """Threads a trial computes with: its whole CPUs, so concurrent trials don't fight."""
+        """Threads of a trial: its whole CPUs, so that concurrent trials do not compete for them."""
         return max(1, int(self.cpu))
 
 
 class Tracking(Settings):
-    """Where trials are reported to as well, beside the results folder; null: nowhere.
+    """Trackers that trials report to besides the results folder; null: none.
 
     wandb: a project's name (log in with `wandb login`, or set WANDB_MODE=offline). mlflow: a
     tracking URI, such as sqlite:////tmp/mlflow.db or http://host:5000; experiments are named as
@@ -54,15 +54,15 @@ class Tracking(Settings):
 
 
 class SweepConfig(Settings):
-    """methods x datasets x grid x seeds, every combination one trial.
+    """methods x datasets x grid x seeds: each combination is one trial.
 
     methods: names, or mappings of a method's settings with `name`; a mapping may also hold `label`
-    (the row in tables) and `config` (settings of this method's runs alone).
+    (the row in tables) and `config` (settings of only this method's runs).
     datasets: names, or mappings of data settings. config: settings of every run.
-    protocol: `search`: each data set is searched itself. `transfer`: the only one listed is
-    searched, and tables look its cells up on all data sets of a benchmark.
+    protocol: `search`: each data set is searched itself. `transfer`: only one
+    is listed and searched, and tables look its cells up on all data sets of a benchmark.
     grid: dotted setting -> values; an axis is left out for methods that have no such setting.
-    retrain: recipe with which derived cells are trained from scratch; null trains none.
+    retrain: recipe for training derived cells from scratch; null trains none.
     search: settings that HyperOpt chooses, in place of a grid.
     """
 
@@ -78,7 +78,7 @@ class SweepConfig(Settings):
     resources: Resources = Resources()
     max_concurrent: int | None = Field(None, ge=1)
     max_failures: int = Field(3, ge=0)
-    """How often a trial whose process died is started again from its newest checkpoint."""
+    """How often a trial whose process died is restarted from its newest checkpoint."""
     track: Tracking = Tracking()
 
     @field_validator("seeds", mode="before")
@@ -106,9 +106,9 @@ def presets() -> dict[str, str]:
 
 
 def load_sweep(source: str, overrides: Iterable[str] = (), seeds: str | None = None) -> SweepConfig:
-    """The sweep of a preset's name or a file's path, with `key=value` overrides put over it.
+    """The sweep of a preset's name or a file's path, with `key=value` overrides applied.
 
-    Raises UserError, one line, for a source that is neither or for anything wrong in it.
+    Raises UserError, one line, for a source that is neither and for anything invalid in it.
     """
     known = presets()
     if source in known:

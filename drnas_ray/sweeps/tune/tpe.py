@@ -1,4 +1,4 @@
-"""HyperOpt's next point, as a function of all points before it: no state, nothing to restore."""
+"""HyperOpt's next point as a function of all points before it: there is no state to restore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hyperopt import hp, tpe
 from drnas_ray.sweeps.spec.dimensions import Dimension
 
 Observation = tuple[Mapping[str, Any], float | None]
-"""A point's values and its loss; None while it runs, or where it failed."""
+"""A point's values and its loss: None while it runs, and where it failed."""
 
 
 def suggest(
@@ -61,7 +61,7 @@ def suggest(
 
 
 def _node(dim: Dimension) -> Any:
-    """HyperOpt's node of a dimension, the one that Ray Tune makes of its own kind."""
+    """HyperOpt's node for a dimension: the same that Ray Tune makes for its own kind."""
     if dim.kind == "choice":
         return hp.choice(dim.key, list(range(len(dim.options))))
     if dim.kind == "randint":
