@@ -59,10 +59,10 @@ class JobTrial(tune.Trainable):
                 return
             if kept:
                 self.job = self._at_epoch_0(config)  # a failure may have left it half loaded
-        told = config["job"]
-        used, _ = load_first(_of_folders(told.get("earlier", ())), self._load)
-        if used is None and told.get("parent") is not None:
-            self._adopt(told["parent"])
+        job = config["job"]
+        used, _ = load_first(_of_folders(job.get("earlier", ())), self._load)
+        if used is None and job.get("parent") is not None:
+            self._adopt(job["parent"])
 
     def _at_epoch_0(self, config: dict[str, Any]) -> Job:
         # Ray does not hide GPUs from a trial that asked for none.

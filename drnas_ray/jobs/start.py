@@ -53,21 +53,21 @@ class Place:
         }
 
 
-def job_of(told: Mapping[str, Any], place: Place) -> Job:
-    """The job that a trial is told of, at epoch 0, with this process set to its threads.
+def job_of(given: Mapping[str, Any], place: Place) -> Job:
+    """The job of a trial's config, at epoch 0, with this process set to its threads.
 
-    told: plain JSON, as params.json keeps it: `settings` beside `run_id` (a search) or
+    given: plain JSON, as params.json keeps it: `settings` beside `run_id` (a search) or
     `retrain_id` (a training); `settings` by run id beside `pack_id` (a batch of short runs); or
     `runs`, `metric` and `until` beside `point`. Raises UserError for settings that are not valid.
     """
-    if "point" in told:
-        return point_job(told, place)
-    if "pack_id" in told:
-        return batch_job({i: run_config(raw) for i, raw in told["settings"].items()}, place)
-    if "retrain_id" in told:
-        ids = {"retrain_id": told["retrain_id"]}
-        return single_job(retrain_config(told["settings"]), ids, place)
-    return single_job(run_config(told["settings"]), {"run_id": told["run_id"]}, place)
+    if "point" in given:
+        return point_job(given, place)
+    if "pack_id" in given:
+        return batch_job({i: run_config(raw) for i, raw in given["settings"].items()}, place)
+    if "retrain_id" in given:
+        ids = {"retrain_id": given["retrain_id"]}
+        return single_job(retrain_config(given["settings"]), ids, place)
+    return single_job(run_config(given["settings"]), {"run_id": given["run_id"]}, place)
 
 
 def single_job(config: Settings, ids: Mapping[str, str], place: Place) -> SingleJob:
@@ -85,13 +85,13 @@ def batch_job(runs: Mapping[str, Settings], place: Place) -> BatchJob:
     )
 
 
-def point_job(told: Mapping[str, Any], place: Place) -> PointJob:
+def point_job(given: Mapping[str, Any], place: Place) -> PointJob:
     """The runs of a point, all at epoch 0."""
     runs = [
         single_job(run_config(run["settings"]), {"run_id": run["run_id"]}, place)
-        for run in told["runs"]
+        for run in given["runs"]
     ]
-    return PointJob(runs, told["metric"], told["until"])
+    return PointJob(runs, given["metric"], given["until"])
 
 
 def start(config: Settings, data_root: Path | None, device: torch.device) -> Steppable:

@@ -44,8 +44,8 @@ def run_search(
     job = single_job(run.config, ids, place)
     folder = out / "search" / run.folder
     folder.mkdir(parents=True, exist_ok=True)
-    told = {**ids, "settings": run.config.model_dump(mode="json")}
-    write_json(folder / "params.json", {"job": told, "threads": place.threads})
+    described = {**ids, "settings": run.config.model_dump(mode="json")}
+    write_json(folder / "params.json", {"job": described, "threads": place.threads})
     saved = folder / "run.pt"
     if saved.exists():
         job.load(saved)

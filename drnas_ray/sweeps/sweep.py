@@ -115,7 +115,12 @@ def _searches(runs: Sequence[PlannedRun]) -> list[TrialSpec]:
     """A trial for each run that is worth one."""
     return [
         TrialSpec(
-            "run", run.run_id, run.folder, run.label, run.epochs, run.config.model_dump(mode="json")
+            "run_id",
+            run.run_id,
+            run.folder,
+            run.label,
+            run.epochs,
+            run.config.model_dump(mode="json"),
         )
         for run in runs
         if not run.short
@@ -132,7 +137,7 @@ def batches(runs: Sequence[PlannedRun]) -> list[TrialSpec]:
         label = labels[0] if len(labels) == 1 else "short runs"
         settings = {run.run_id: run.config.model_dump(mode="json") for run in part}
         name = f"pack-{number:04d}"
-        found.append(TrialSpec("pack", name, name, label, len(part), settings))
+        found.append(TrialSpec("pack_id", name, name, label, len(part), settings))
     return found
 
 
@@ -145,5 +150,5 @@ def _single(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _retrain(key: str, config: RetrainConfig) -> TrialSpec:
     folder = f"{config.data.name}-s{config.seed}-{key}"
     return TrialSpec(
-        "retrain", key, folder, "retrain", config.epochs, config.model_dump(mode="json")
+        "retrain_id", key, folder, "retrain", config.epochs, config.model_dump(mode="json")
     )

@@ -1,4 +1,4 @@
-"""Many jobs of one kind through Ray Tune: one trial each, resumed where it stopped."""
+"""Many jobs through Ray Tune, one trial each: run to the end, or resumed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ CHECKPOINTS_KEPT = 2
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial: its id and of what, a folder name, a label for people, how many steps, and its
-    settings as plain JSON (of a pack: by run id)."""
+    """One trial: its id and what that is called, a folder name, a label for people, how many steps
+    it takes, and its settings as plain JSON (of a batch: by run id)."""
 
-    kind: Literal["run", "retrain", "pack"]
+    id_key: Literal["run_id", "retrain_id", "pack_id"]
+    """`pack_id` of a batch of short runs: the name is older than the batches'."""
     id: str
     folder: str
     label: str
@@ -37,12 +38,8 @@ class TrialSpec:
 
     @property
     def job(self) -> dict[str, Any]:
-        """What the trial is told, and params.json keeps."""
-        return {
-            f"{self.kind}_id": self.id,
-            "folder": self.folder,
-            "settings": dict(self.settings),
-        }
+        """The `job` of the trial's config, which params.json keeps."""
+        return {self.id_key: self.id, "folder": self.folder, "settings": dict(self.settings)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,8 @@ def run_trials(
 
     Called again with the same trials it goes on: finished ones are not run again, unfinished and
     failed ones start from their newest checkpoint. Where Tune's own state can't be read, all are
-    handed to it anew, and finished ones only return their last record again. So it is on a store.
+    handed to it anew, and finished ones only return their last record again. The same happens on a
+    store, where its state is not looked at.
     """
     if not trials:
         return []

@@ -1,6 +1,6 @@
 """What Ray Tune costs beside the runs themselves, where runs are short: in batches and one by one.
 
-    python benchmarks/packing.py TABLE.parquet [RUNS]
+    python benchmarks/short_runs.py TABLE.parquet [RUNS]
 
 Each of three rows is a sweep of REINFORCE on a table (tens of milliseconds a run) on one CPU: the
 same runs in a plain loop in this process, which is the baseline; as Tune trials of a hundred runs
@@ -29,7 +29,7 @@ from trainables.trial import JobTrial
 
 def plan(path: Path, count: int) -> list[PlannedRun]:
     sweep = {
-        "name": "packing",
+        "name": "short-runs",
         "methods": ["reinforce"],
         "datasets": ["cifar10"],
         "seeds": f"0:{count}",
@@ -47,7 +47,7 @@ def timed(trials: list[TrialSpec], folder: Path) -> float:
 
 def alone(runs: list[PlannedRun]) -> list[TrialSpec]:
     return [
-        TrialSpec("run", r.run_id, r.folder, r.label, 1, r.config.model_dump(mode="json"))
+        TrialSpec("run_id", r.run_id, r.folder, r.label, 1, r.config.model_dump(mode="json"))
         for r in runs
     ]
 
