@@ -1,4 +1,4 @@
-"""Many short runs as one job: the same records as one by one, whatever it is cut into."""
+"""Many short runs as one job: the same records as one by one, however it is divided into steps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_records_are_those_of_single_runs(three_a_step):
     found = steps(batch_job(RUNS, HERE))
     assert [step["epoch"] for step in found] == [3, 6, 7]
     assert [step["status"] for step in found] == ["running", "running", "done"]
-    assert [len(step["runs"]) for step in found] == [3, 3, 7]  # the last says them all
+    assert [len(step["runs"]) for step in found] == [3, 3, 7]  # the last holds all of them
     alone = [single_job(config, {"run_id": i}, HERE).step() for i, config in RUNS.items()]
     assert plain(found[-1]["runs"]) == plain(alone)
     assert all("reported_unix_s" in record for record in found[0]["runs"])

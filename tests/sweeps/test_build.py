@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def figures(out: Path) -> pd.DataFrame:
-    """What there is, a row a cell; reading a folder as pandas does."""
+    """What is there, one row per cell; the folder read as pandas does."""
     frame = pd.read_parquet(out).sort_values(["seed", "arch"], ignore_index=True)
     assert not frame.duplicated(["recipe_id", "arch", "seed"]).any()
     return frame

@@ -1,4 +1,4 @@
-"""From a sweep to its runs: every combination once, nothing dropped without a word."""
+"""From a sweep to its runs: every combination once, nothing silently dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Population-based training without a cluster: who goes on from whom, by the ledger alone."""
+"""Population-based training without a cluster: which member continues which, by the ledger alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def population(tmp_path: Path, name: str = "a", **over: Any) -> PopulationSearch
 def train(searcher: PopulationSearcher, trial: str, job: dict[str, Any]) -> None:
     """A trial's epochs; the objective is 1000 times the learning rate, plus the epoch."""
     lr = job["runs"][0]["settings"]["arch"]["lr"]
-    # A trial that had reached its last epoch when its driver was killed says it again.
+    # A trial that had reached its last epoch when its driver was killed returns it again.
     for epoch in range(min(job["begin"], job["until"] - 1) + 1, job["until"] + 1):
         status = "done" if epoch == 9 else "running"
         result = {"epoch": epoch, "objective": 1000 * lr + epoch, "status": status}
@@ -76,7 +76,7 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
     for number in order[-2:]:
         assert points[number].status == "stopped"
     assert [point.status for point in points].count("done") == 8
-    # A copy is a run of its own, which names the run that it goes on from.
+    # A copy is a run of its own, which names the run that it continues.
     for point in copies:
         assert point.fork is not None
         parent = points[point.fork["parent"]]
@@ -122,10 +122,10 @@ def test_changed_values() -> None:
     parent = {"lr": 0.1, "pick": "b", "even": 10}
     found = [perturbed(dims, parent, rng) for _ in range(400)]
     moved = [point for point in found if point["lr"] in [0.1 * factor for factor in FACTORS]]
-    assert 260 < len(moved) < 340  # three quarters of them, the rest anew
+    assert 260 < len(moved) < 340  # three quarters of them; the rest are resampled
     assert all(0.01 <= point["lr"] <= 1.0 for point in found)
     assert {point["even"] for point in found} <= set(range(2, 21, 2))
-    assert sum(point["pick"] == "b" for point in found) < 80  # a neighbour, unless anew
+    assert sum(point["pick"] == "b" for point in found) < 80  # a neighbour, unless resampled
     low = [perturbed(dims, {**parent, "lr": 0.011}, rng)["lr"] for _ in range(50)]
     assert min(low) == 0.01  # not beyond the space
 

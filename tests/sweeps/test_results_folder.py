@@ -185,7 +185,7 @@ def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
     wanted = {(run["canonical"], run["seed"]) for run in runs.values()}
     assert {(entry["config"]["genotype"], entry["config"]["seed"]) for entry in told} == wanted
     assert len(told) == len(wanted) == len(list((reference / "retrain").glob("*/result.json")))
-    # Both values of a setting that means nothing came to the same cell, in each seed.
+    # Both values of a setting without effect led to the same cell, under each seed.
     drnas = [run for run in runs.values() if run["method"] == "drnas"]
     for seed in (0, 1):
         same = [run for run in drnas if run["seed"] == seed]
@@ -245,7 +245,7 @@ def test_a_cut_folder_can_be_exported(reference: Path, tmp_path: Path) -> None:
     shutil.copytree(reference, out)
     ids = [run["run_id"] for run in rows(reference, "runs")]
     folders = {path.name.rpartition("-")[2]: path for path in (out / "search").glob("*-s*-*/")}
-    assert set(folders) == set(ids[:-2])  # the uniform runs share a pack
+    assert set(folders) == set(ids[:-2])  # the uniform runs share a batch
     shutil.rmtree(folders[ids[0]])  # never begun
     lines = (folders[ids[1]] / "result.json").read_text().splitlines(keepends=True)
     (folders[ids[1]] / "result.json").write_text("".join(lines[:3]) + lines[3][:40])  # killed
@@ -267,7 +267,7 @@ def test_a_cut_folder_can_be_exported(reference: Path, tmp_path: Path) -> None:
     whole = {(row["run_id"], row["epoch"]): row for row in rows(reference, "epochs")}
     part = rows(out, "epochs")
     assert len(part) == 3 + 3 * EPOCHS + 2
-    # The same numbers; of an unfinished run nothing is made up.
+    # The same numbers; nothing is made up for an unfinished run.
     assert all(row == whole[row["run_id"], row["epoch"]] for row in part)
     assert runs[1]["genotype"] == whole[ids[1], 3]["genotype"]
 
