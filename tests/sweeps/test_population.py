@@ -1,4 +1,4 @@
-"""Population-based training without a cluster: which member continues which, by the ledger alone."""
+"""Population-based training without a cluster: which member continues which, from the ledger."""
 
 from __future__ import annotations
 
