@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from drnas_ray.benchmarks.tabular import TableBenchmark
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
 from drnas_ray.spaces.nb201 import NB201
 

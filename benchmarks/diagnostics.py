@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drnas_ray.config import SearchConfig
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
 from drnas_ray.search.device import device_name, pick_device
 

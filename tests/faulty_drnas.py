@@ -18,28 +18,32 @@ import ray
 import torch
 
 from drnas_ray.cli import main
+from drnas_ray.jobs.single import SingleJob
 from drnas_ray.sweeps import sweep
-from trainables import search
+from trainables import trial
 
 
-class FaultySearch(search.SearchTrial):
+class FaultyTrial(trial.JobTrial):
     def setup(self, config: dict[str, Any]) -> None:
         died = Path(os.environ["FAULT_FOLDER"]) / "died"
-        seed = config["job"]["settings"]["seed"]
-        if os.environ["FAULT"] == "start" and seed == 1 and not died.exists():
+        job = config["job"]
+        search = "run_id" in job and job["settings"]["seed"] == 1
+        if os.environ["FAULT"] == "start" and search and not died.exists():
             died.touch()
             os._exit(1)
         super().setup(config)
 
     def step(self) -> dict[str, Any]:
-        inner = self.job.job.step
+        if not isinstance(self.job, SingleJob):
+            return super().step()
+        inner = self.job.run.step
 
         def step() -> dict[str, Any]:
             if self.unlucky("oom") and self.trial_resources.required_resources["GPU"] < 1:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0")
             return inner()
 
-        self.job.job.step = step
+        self.job.run.step = step
         return super().step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -48,8 +52,9 @@ class FaultySearch(search.SearchTrial):
         super().save_checkpoint(checkpoint_dir)
 
     def unlucky(self, fault: str) -> bool:
-        epoch = self.job.job.epoch + (fault == "oom")
-        return os.environ["FAULT"] == fault and self.job.config.seed == 0 and epoch == 3
+        if os.environ["FAULT"] != fault or "run_id" not in self.config["job"]:
+            return False
+        return self.job.config.seed == 0 and self.job.run.epoch + (fault == "oom") == 3
 
 
 @contextmanager
@@ -61,6 +66,6 @@ def with_gpu(address: str | None):
 
 
 if __name__ == "__main__":
-    search.SearchTrial = FaultySearch
+    trial.JobTrial = FaultyTrial
     sweep.cluster = with_gpu
     main()

@@ -1,1 +1,1 @@
-"""Ray Tune trainables: where a run meets Ray."""
+"""Where jobs meet Ray Tune: `trial.JobTrial` drives one job, of whatever kind."""

@@ -1,77 +1,94 @@
-"""What every trial shares: one step is one epoch, checkpoints, actors that go on to another job."""
+"""One job as a Ray Tune trial: a step is an epoch, and an actor goes on to the next job.
+
+Settings come as plain JSON: what Tune writes to params.json is then the record of the run, which
+every reader of a results folder understands. They become settings objects here, once, and are
+checked again, for a worker may have another version of this program than the driver.
+"""
 
 from __future__ import annotations
 
-import json
 import tempfile
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ray
 import torch
-from pyarrow.fs import FileSelector, FileType, LocalFileSystem
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import as_json_lines
 from drnas_ray.jobs import checkpoint
-from drnas_ray.jobs.batch import PackedJob
-from drnas_ray.jobs.point import PointJob
-from drnas_ray.jobs.single import RecordedJob
-from drnas_ray.results.layout import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE
+from drnas_ray.jobs.base import Job
+from drnas_ray.jobs.group import PointJob, point_settings
+from drnas_ray.jobs.start import Place, job_of
+from drnas_ray.parsing import run_config
+from drnas_ray.results.layout import CHECKPOINT_FILE, RECORDS_FILE
 from drnas_ray.search.device import out_of_memory, pick_device, wait_for_memory
+from trainables.kept import load_first, newest_first, note_passed_over
 
 
-class JobTrial(tune.Trainable, ABC):
-    """Drives one job. Subclasses say how its settings are read and what its id is called.
+class JobTrial(tune.Trainable):
+    """Drives one job.
 
-    The trial's config holds `threads`, `data_root` (a path or None) and `job`: the id under
-    `id_key`, and `settings`, a plain mapping; and perhaps `gpu_free_mib` and `gpu_wait_s`, the
-    free GPU memory that it waits for before it starts, and for how long.
+    The trial's config holds `threads`, `data_root` (a path or None) and `job`, as `job_of` takes
+    it; and perhaps `gpu_free_mib` and `gpu_wait_s`, the free GPU memory that it waits for before it
+    starts, and for how long. The job of a tuning's point also holds:
+
+    earlier: folders of trials that had the point, the newest last. parent: the point that this one
+    goes on from, or None: its `runs`, `earlier` and `epoch`.
     """
 
-    id_key: ClassVar[str]
-
-    @staticmethod
-    @abstractmethod
-    def begin(job: dict[str, Any], **how: Any) -> RecordedJob | PackedJob | PointJob:
-        """The job at epoch 0; `how` as `search.job.begin` takes it. Raises UserError."""
+    job: Job
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the job, at the newest checkpoint in the trial's folder if there is one.
+        """Build the job, at the newest checkpoint of its own or an earlier trial if there is one.
 
         Tune may know of none: its snapshot may be older than a trial, or cut off in writing.
         """
         self.job = self._at_epoch_0(config)
-        if not self._storage:
-            return
-        kept = newest_first(self._storage.trial_fs_path, self._storage.storage_filesystem)
-        if self._load_first(kept, self._load) is not None:
-            self.job = self._at_epoch_0(config)  # a failure may have left it half loaded
+        if self._storage:
+            kept = newest_first(self._storage.trial_fs_path, self._storage.storage_filesystem)
+            if kept and self._load_newest(kept, self._load) is None:
+                return
+            if kept:
+                self.job = self._at_epoch_0(config)  # a failure may have left it half loaded
+        job = config["job"]
+        used, _ = load_first(_of_folders(job.get("earlier", ())), self._load)
+        if used is None and job.get("parent") is not None:
+            self._adopt(job["parent"])
 
-    def _at_epoch_0(self, config: dict[str, Any]) -> RecordedJob | PackedJob | PointJob:
+    def _at_epoch_0(self, config: dict[str, Any]) -> Job:
         # Ray does not hide GPUs from a trial that asked for none.
         granted = not ray.is_initialized() or bool(ray.get_gpu_ids())
         device = pick_device() if granted else torch.device("cpu")
         if device.type == "cuda" and config.get("gpu_free_mib") is not None:
             wait_for_memory(config["gpu_free_mib"], config["gpu_wait_s"])
         root = config["data_root"]
+        place = Place(device, config["threads"], None if root is None else Path(root))
         try:
-            return self.begin(
-                config["job"],
-                threads=config["threads"],
-                data_root=None if root is None else Path(root),
-                device=device,
-            )
+            return job_of(config["job"], place)
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error) from error
+
+    def _adopt(self, parent: dict[str, Any]) -> None:
+        """Go on from another point's runs. Raises UserError where their checkpoint is gone."""
+        assert isinstance(self.job, PointJob)
+        settings = point_settings(run_config(run["settings"]) for run in parent["runs"])
+        adopt = partial(self.job.adopt, settings=settings, epoch=parent["epoch"])
+        used, _ = load_first(
+            _of_folders(parent["earlier"]), lambda each: adopt(Path(each.path) / CHECKPOINT_FILE)
+        )
+        if used is None:
+            raise UserError(
+                f"no checkpoint of epoch {parent['epoch']} is left in {parent['earlier']}"
+            )
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record.
 
-        A trial restored after its last epoch, killed before Tune noted the end, says it again.
+        A trial restored after its last epoch, killed before Tune noted the end, returns it again.
         """
         self._iteration = max(self._iteration, len(self.job.records))
         try:
@@ -95,7 +112,7 @@ class JobTrial(tune.Trainable, ABC):
                 raise checkpoint.disk_full([Path(aside), *self._local_folder()]) from error
 
     def _local_folder(self) -> list[Path]:
-        """The trial's folder in the results, none where they lie on no disk of this machine."""
+        """The trial's folder in the results; none where they are not on a disk of this machine."""
         assert self._storage is not None
         local = isinstance(self._storage.storage_filesystem, LocalFileSystem)
         return [Path(self._storage.trial_fs_path)] if local else []
@@ -114,12 +131,12 @@ class JobTrial(tune.Trainable, ABC):
         """Tune's restore, from the trial's newest checkpoint that can be read.
 
         After the driver was killed Tune knows the one of its last snapshot: that may be many
-        epochs old, and deleted since. A checkpoint cut off in writing is passed over, and said
-        so in `PASSED_OVER_FILE`.
+        epochs old, and deleted since. A checkpoint cut off in writing is passed over, and noted in
+        `PASSED_OVER_FILE`.
         """
         known = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         kept = newest_first(known.path.rstrip("/").rpartition("/")[0], known.filesystem)
-        problem = self._load_first(kept, super().restore)
+        problem = self._load_newest(kept, super().restore)
         if not kept:
             problem = UserError(f"no checkpoint is left beside {known.path}")
         if problem is not None:
@@ -130,21 +147,11 @@ class JobTrial(tune.Trainable, ABC):
         with kept.as_directory() as folder:
             self.load_checkpoint(folder)
 
-    def _load_first(
-        self, kept: list[tune.Checkpoint], load: Callable[[tune.Checkpoint], object]
-    ) -> Exception | None:
+    def _load_newest(self, kept: list[tune.Checkpoint], load: Any) -> Exception | None:
         """Go on from the first that can be read; the last problem where none can."""
-        damaged: dict[tune.Checkpoint, Exception] = {}
-        for each in kept:
-            try:
-                load(each)
-            except (OSError, ValueError) as error:  # a UserError is a ValueError
-                damaged[each] = error
-            else:
-                _note_passed_over(damaged, each, len(self.job.records))
-                return None
-        _note_passed_over(damaged, None, 0)
-        return next(reversed(damaged.values()), None)
+        used, damaged = load_first(kept, load)
+        note_passed_over(damaged, used, 0 if used is None else len(self.job.records))
+        return None if used is not None else next(reversed(damaged.values()), None)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Serve the next trial in the same process: everything is built anew from its config.
@@ -157,39 +164,8 @@ class JobTrial(tune.Trainable, ABC):
         return True
 
 
-def newest_first(folder: str, storage: Any) -> list[tune.Checkpoint]:
-    """The checkpoints in a trial's folder, by the number of epochs in them.
-
-    Not by their names: a trial restored from a later one than Tune knew numbers them anew.
-    """
-    files = storage.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True))
-    epochs: dict[str, int] = {}
-    for file in files:
-        parent, _, name = file.path.rpartition("/")
-        if name == RECORDS_FILE:
-            with storage.open_input_stream(file.path) as stream:
-                epochs[parent] = stream.read().count(b"\n")
-    ordered = sorted(epochs, key=lambda folder: epochs[folder], reverse=True)
-    return [tune.Checkpoint(folder, storage) for folder in ordered]
-
-
-def _note_passed_over(
-    damaged: dict[tune.Checkpoint, Exception], used: tune.Checkpoint | None, epoch: int
-) -> None:
-    """Add a line for each damaged checkpoint that was newer than the one in use, if any is."""
-    if not damaged:
-        return
-    parent, _, _ = next(iter(damaged)).path.rstrip("/").rpartition("/")
-    storage: Any = next(iter(damaged)).filesystem
-    path = f"{parent}/{PASSED_OVER_FILE}"
-    name = "nothing" if used is None else used.path.rstrip("/").rpartition("/")[2]
-    lines = [
-        # A results folder may be moved, so its place is left out.
-        json.dumps({"problem": str(why).replace(f"{parent}/", ""), "used": name, "epoch": epoch})
-        for why in damaged.values()
+def _of_folders(folders: list[str]) -> list[tune.Checkpoint]:
+    """Every checkpoint of these trials, the newest of the newest trial first."""
+    return [
+        each for folder in reversed(folders) for each in newest_first(folder, LocalFileSystem())
     ]
-    if storage.get_file_info(path).type != FileType.NotFound:
-        with storage.open_input_stream(path) as stream:
-            lines = [*stream.read().decode().splitlines(), *lines]
-    with storage.open_output_stream(path) as stream:  # a bucket has no appending
-        stream.write("".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())

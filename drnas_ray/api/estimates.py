@@ -21,15 +21,10 @@ def estimate(sweep: SweepConfig, measured: Sequence[Path]) -> Estimate:
     Raises UserError for a sweep that can't be run, or a folder without a measured epoch.
     """
     from analysis.progress.epoch_times import paces
-    from drnas_ray.sweeps.plan.estimate import Measured, Pace
+    from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.plan.estimate import estimate as estimated
-    from drnas_ray.sweeps.sweep import checked_plan
 
-    known = [
-        Measured(one.config, Pace(one.epoch_s, one.device, one.on_gpu))
-        for folder in measured
-        for one in paces(folder)
-    ]
+    known = [run for folder in measured for run in paces(folder)]
     return estimated(sweep, checked_plan(sweep), known)
 
 

@@ -26,16 +26,13 @@ def run(
     UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
     from drnas_ray.results.layout import is_read
-    from drnas_ray.sweeps.sweep import Trainables, run_sweep
-    from trainables.pack import PackTrial
-    from trainables.point import PointTrial
-    from trainables.retrain import RetrainTrial
-    from trainables.search import SearchTrial
+    from drnas_ray.sweeps.sweep import run_sweep
+    from trainables.trial import JobTrial
 
     run_sweep(
         sweep,
         out,
-        Trainables(SearchTrial, PackTrial, RetrainTrial, PointTrial),
+        JobTrial,
         data_root=data_root,
         address=address,
         resume=resume,

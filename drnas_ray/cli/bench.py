@@ -175,10 +175,11 @@ def bench_build(
     `benchmark.cache=DIR` lets multi-trial searches use them. What is there isn't trained again.
     """
     from drnas_ray.config import validated
-    from drnas_ray.sweeps.ray_tune.live import BuildView
-    from drnas_ray.sweeps.spec.sweep import Resources, parse_seeds
+    from drnas_ray.config.overrides import parse_seeds
+    from drnas_ray.sweeps.spec.sweep import Resources
     from drnas_ray.sweeps.train_cells.build import build
     from drnas_ray.sweeps.train_cells.plan import cells_of, recipe_of
+    from drnas_ray.sweeps.train_cells.view import BuildView
 
     how = recipe_of(dataset, recipe or ())
     resources = validated(Resources, {"cpu": cpu, "gpu": gpu}, "resources")

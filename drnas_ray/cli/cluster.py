@@ -95,26 +95,26 @@ def _estimate(
 
     sweep = load_sweep(source, sets or (), seeds)
     result = estimates.estimate(sweep, measured)
-    _print_lines(result)
+    _print_rows(result)
     _print_hours(result, path, node)
     if limit is not None:
         estimates.check_gpu_hours(result, sweep.name, limit)
 
 
-def _print_lines(result: Any) -> None:
+def _print_rows(result: Any) -> None:
     from rich.table import Table
 
     table = Table("row", "data set", "trials", "epochs", "s an epoch", "hours", "measured on")
-    for line in result.lines:
-        pace, hours = line.pace, line.seconds
+    for row in result.rows:
+        time, hours = row.epoch_time, row.seconds
         table.add_row(
-            escaped(line.label),
-            escaped(line.dataset),
-            f"{line.runs:,}",
-            f"{line.epochs:,}",
-            "not measured" if pace is None else f"{pace.epoch_s:.3g}",
+            escaped(row.label),
+            escaped(row.dataset),
+            f"{row.runs:,}",
+            f"{row.epochs:,}",
+            "not measured" if time is None else f"{time.epoch_s:.3g}",
             "" if hours is None else f"{hours / 3600:.2f}",
-            "" if pace is None else escaped(pace.device),
+            "" if time is None else escaped(time.devices),
         )
     out.print(table)
 
@@ -123,11 +123,11 @@ def _print_hours(result: Any, path: Path, node: str | None) -> None:
     """Totals: trials, hours of GPUs or of trials, places on the cluster, time on the clock."""
     out.print(
         f"{result.trials:,} trials (trainings from scratch: at most), "
-        f"{sum(line.epochs for line in result.lines):,} epochs",
+        f"{sum(row.epochs for row in result.rows):,} epochs",
         highlight=False,
     )
     if result.unmeasured:
-        rows = ", ".join(sorted({line.label for line in result.unmeasured}))
+        rows = ", ".join(sorted({row.label for row in result.unmeasured}))
         out.print(
             f"no hours for: {escaped(rows)}: no measured epoch has their settings. Run the sweep "
             "with one seed and few epochs where it will run, and give its folder to --measured",

@@ -84,7 +84,7 @@ def sweep(
 
 def _list(planned: Any) -> None:
     from drnas_ray.cli.tuning import list_plan
-    from drnas_ray.sweeps.sweep import checked_plan
+    from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.tune.plan import plan_tuning
 
     if planned.search is not None:
@@ -176,8 +176,9 @@ def search(
 ) -> None:
     """One search in this process, without Ray. Its folder is like a sweep's."""
     from drnas_ray.config import merged, validated
+    from drnas_ray.config.overrides import parse_overrides
     from drnas_ray.sweeps.local import run_search
-    from drnas_ray.sweeps.spec.sweep import SweepConfig, settings_of
+    from drnas_ray.sweeps.spec.sweep import SweepConfig
 
     name = f"{method}-{dataset}-s{seed}"
     base = {
@@ -187,7 +188,9 @@ def search(
         "seeds": [seed],
         "resources": {"cpu": threads},
     }
-    planned = validated(SweepConfig, merged(base, settings_of(sets or ())))
+    planned = validated(
+        SweepConfig, merged(base, parse_overrides(sets or (), SweepConfig.model_fields))
+    )
     folder = out_dir or Path("results") / name
     record = run_search(planned, folder, data_root=data_root, resume=resume, report=_report_epoch)
     out.print(f"{record['status']}: {record['genotype']}", highlight=False)

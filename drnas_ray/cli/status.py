@@ -95,7 +95,7 @@ def _share(gpu: Any) -> str:
 
 
 def _time(seconds: float) -> str:
-    from drnas_ray.sweeps.ray_tune.live import duration
+    from drnas_ray.core.durations import duration
 
     return duration(seconds)
 

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent; read without running anything in them."""
+"""Checkpoints: written to a temporary file and renamed; read without running code in them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def disk_full(folders: Iterable[Path]) -> RuntimeError:
     least = min(free, key=lambda folder: free[folder])
     return RuntimeError(
         f"the disk is full: no checkpoint can be written to {least} ({free[least] / 2**20:.1f} MiB "
-        "free); earlier checkpoints are kept: free some space and go on with --resume"
+        "free); earlier checkpoints are kept: free some space and resume with --resume"
     )
 
 
@@ -56,7 +56,7 @@ def load(path: Path, config_json: str) -> dict[str, Any]:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"checkpoint {path} is damaged: {why}") from error
     if not isinstance(state, dict) or "config" not in state:
-        raise UserError(f"checkpoint {path} is none of this program's: it holds no settings")
+        raise UserError(f"checkpoint {path} was not written by this program: it holds no settings")
     if state["config"] != config_json:
-        raise UserError(f"checkpoint {path} is of a run with other settings: start that one anew")
+        raise UserError(f"checkpoint {path} is of a run with other settings: start this one anew")
     return state

@@ -20,7 +20,7 @@ from drnas_ray.search.rng import RandomState
 
 
 def fresh(space: str, genotype: str, size: NetSize, seed: int) -> nn.Module:
-    """The network as a retraining of that seed starts with it, on the CPU."""
+    """The network as a retraining with that seed starts it, on the CPU."""
     with RandomState(seed, torch.device("cpu")).in_use():
         return NETWORKS[space](
             genotype,
@@ -51,7 +51,7 @@ def trained(config: RetrainConfig, size: NetSize, folders: Iterable[Path]) -> tu
         net.load_state_dict(state["net"])
     except RuntimeError as error:
         raise UserError(
-            f"the retraining's network is not one of C={size.channels}, N={size.cells}, "
+            f"the retraining's network does not have C={size.channels}, N={size.cells}, "
             f"{size.images.channels} channels and {size.images.classes} classes"
         ) from error
     return net, int(state["epoch"])
@@ -60,8 +60,8 @@ def trained(config: RetrainConfig, size: NetSize, folders: Iterable[Path]) -> tu
 def normalisation(
     data: DataSettings, data_root: Path | None, *, measure: bool
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation of each channel, of pixels in 0..1, by which training images are brought
-    to what the network sees; None where they are not known without reading images.
+    """Mean and standard deviation of each channel, of pixels in 0..1, with which the network's
+    images are normalised; None where they are not known without reading images.
 
     measure: read the training images where that is needed. Raises UserError where it fails.
     """

@@ -20,7 +20,7 @@ from drnas_ray.blackbox.reinforce import Reinforce, ReinforceSettings, loss_grad
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
 from drnas_ray.spaces.nb201 import NB201
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from analysis.progress.epoch_times import paces
 from drnas_ray.cli import app
 from drnas_ray.cluster.capacity import Workers, workers
 from drnas_ray.core.errors import UserError
-from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
+from drnas_ray.sweeps.plan.estimate import estimate
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 
@@ -27,6 +28,15 @@ TINY = {
     "retrain": {"epochs": 2, "batch_size": 16, "channels": 4, "cells": 1},
     "resources": {"cpu": 1, "gpu": 0.5},
 }
+
+
+class Measured(NamedTuple):
+    """As much of a measured run as the estimate reads."""
+
+    config: str
+    epoch_s: float
+    device: str
+    on_gpu: bool
 
 
 def sweep(**over: object) -> SweepConfig:
@@ -46,11 +56,11 @@ def cluster(*args: object) -> tuple[int, str, str]:
 def test_counts_need_no_measurement() -> None:
     planned = sweep()
     found = estimate(planned, plan_runs(planned), [])
-    assert [(line.label, line.runs, line.epochs) for line in found.searches] == [
+    assert [(row.label, row.runs, row.epochs) for row in found.searches] == [
         ("DrNAS", 3, 12),
         ("uniform cell", 3, 3),
     ]
-    assert [(line.runs, line.epochs) for line in found.trainings] == [(6, 12)]
+    assert [(row.runs, row.epochs) for row in found.trainings] == [(6, 12)]
     assert found.trials == 12
     assert len(found.unmeasured) == 3
     assert found.gpu_hours is None
@@ -60,9 +70,9 @@ def test_counts_need_no_measurement() -> None:
 def test_hours_by_hand() -> None:
     planned = sweep(retrain=None)
     gpu = [
-        Measured(config_of(planned, "drnas", seed=9, epochs=1), Pace(100.0, "A GPU", True)),
-        Measured(config_of(planned, "drnas", seed=8, epochs=2), Pace(300.0, "A GPU", True)),
-        Measured(config_of(planned, "uniform", seed=7), Pace(36.0, "A GPU", True)),
+        Measured(config_of(planned, "drnas", seed=9, epochs=1), 100.0, "A GPU", True),
+        Measured(config_of(planned, "drnas", seed=8, epochs=2), 300.0, "A GPU", True),
+        Measured(config_of(planned, "uniform", seed=7), 36.0, "A GPU", True),
     ]
     found = estimate(planned, plan_runs(planned), gpu)
     # DrNAS: 3 runs of 4 epochs of 200 s; uniform: 3 of one step of 36 s; half a GPU each.
@@ -76,7 +86,7 @@ def test_hours_by_hand() -> None:
 
 def test_max_concurrent_limits_the_places() -> None:
     planned = sweep(retrain=None, methods=["drnas"], max_concurrent=1)
-    known = [Measured(config_of(planned, "drnas"), Pace(10.0, "A GPU", True))]
+    known = [Measured(config_of(planned, "drnas"), 10.0, "A GPU", True)]
     assert estimate(planned, plan_runs(planned), known).wall_hours(8) == pytest.approx(120 / 3600)
 
 
@@ -89,16 +99,14 @@ def test_another_cost_does_not_count(changed: str) -> None:
         "data": {"name": "digits"},
     }
     known = [
-        Measured(
-            config_of(planned, "drnas", **{changed: other[changed]}), Pace(10.0, "A GPU", True)
-        )
+        Measured(config_of(planned, "drnas", **{changed: other[changed]}), 10.0, "A GPU", True)
     ]
     assert estimate(planned, plan_runs(planned), known).unmeasured
 
 
 def test_seconds_on_a_cpu_are_no_gpu_hours() -> None:
     planned = sweep(retrain=None, methods=["drnas"])
-    known = [Measured(config_of(planned, "drnas"), Pace(10.0, "A CPU", False))]
+    known = [Measured(config_of(planned, "drnas"), 10.0, "A CPU", False)]
     found = estimate(planned, plan_runs(planned), known)
     assert found.gpu_hours is None
     assert found.trial_hours == pytest.approx(120 / 3600)
@@ -173,7 +181,7 @@ def test_a_wrong_estimate_is_one_line(
     code, _, err = cluster("clusters/onprem.yaml", *args)
     assert code == 2
     assert said in err
-    assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1
+    assert len([row for row in err.splitlines() if row.startswith("error:")]) == 1
 
 
 def test_a_folder_without_epochs_measures_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Many short runs as one job: the same records as one by one, whatever it is cut into."""
+"""Many short runs as one job: the same records as one by one, however it is divided into steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs import batch as module
-from drnas_ray.jobs.single import begin, begin_pack
+from drnas_ray.jobs import group as module
+from drnas_ray.jobs.start import Place, batch_job, single_job
 from drnas_ray.parsing import run_config
 
-HOW = {"threads": 1, "data_root": None, "device": torch.device("cpu")}
+HERE = Place(torch.device("cpu"))
 RUNS = {
     config.id(): config
     for config in (run_config({"method": "uniform", "seed": seed}) for seed in range(7))
@@ -41,22 +41,22 @@ def steps(job):
 
 
 def test_the_records_are_those_of_single_runs(three_a_step):
-    found = steps(begin_pack(RUNS, **HOW))
+    found = steps(batch_job(RUNS, HERE))
     assert [step["epoch"] for step in found] == [3, 6, 7]
     assert [step["status"] for step in found] == ["running", "running", "done"]
-    assert [len(step["runs"]) for step in found] == [3, 3, 7]  # the last says them all
-    alone = [begin(config, {"run_id": i}, **HOW).step() for i, config in RUNS.items()]
+    assert [len(step["runs"]) for step in found] == [3, 3, 7]  # the last holds all of them
+    alone = [single_job(config, {"run_id": i}, HERE).step() for i, config in RUNS.items()]
     assert plain(found[-1]["runs"]) == plain(alone)
     assert all("reported_unix_s" in record for record in found[0]["runs"])
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_it_goes_on_where_it_was_saved(three_a_step, tmp_path, cut):
-    job = begin_pack(RUNS, **HOW)
+    job = batch_job(RUNS, HERE)
     for _ in range(cut):
         job.step()
     job.save(tmp_path / "run.pt")
-    again = begin_pack(RUNS, **HOW)
+    again = batch_job(RUNS, HERE)
     again.load(tmp_path / "run.pt")
     kept = list(again.records)
     if again.ended:
@@ -67,8 +67,8 @@ def test_it_goes_on_where_it_was_saved(three_a_step, tmp_path, cut):
         assert [r["run_id"] for r in last["runs"]] == list(RUNS)
 
 
-def test_another_packs_checkpoint_is_refused(tmp_path):
-    begin_pack(RUNS, **HOW).save(tmp_path / "run.pt")
+def test_another_batchs_checkpoint_is_refused(tmp_path):
+    batch_job(RUNS, HERE).save(tmp_path / "run.pt")
     fewer = dict(itertools.islice(RUNS.items(), 3))
     with pytest.raises(UserError, match="other settings"):
-        begin_pack(fewer, **HOW).load(tmp_path / "run.pt")
+        batch_job(fewer, HERE).load(tmp_path / "run.pt")

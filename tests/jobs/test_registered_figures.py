@@ -9,9 +9,10 @@ from drnas_ray.benchmarks.base import Answer, Benchmark
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs.batch import PackedJob
+from drnas_ray.jobs.group import BatchJob
 from drnas_ray.jobs.records import check_record
-from drnas_ray.jobs.single import RecordedJob, begin
+from drnas_ray.jobs.single import SingleJob
+from drnas_ray.jobs.start import Place, single_job
 from drnas_ray.methods import METHODS
 from drnas_ray.parsing import retrain_config, run_config
 from drnas_ray.results.export_schema import RETRAIN_COLUMNS, SEARCH_COLUMNS
@@ -19,7 +20,7 @@ from drnas_ray.results.metrics import RunKind, tunable
 from drnas_ray.search.loop import SearchJob
 from drnas_ray.spaces import SPACES
 
-HOW = {"threads": 1, "data_root": None, "device": torch.device("cpu")}
+PLACE = Place(torch.device("cpu"))
 IN_A_TABLE = {"benchmark": {"table": "/nowhere.parquet"}, "queries": 3}
 TOLD = sorted(set(BLACKBOX) - {"uniform", "fixed"})
 
@@ -33,7 +34,7 @@ class Invented(Benchmark):
 
 def notes(monkeypatch, run, **figures):
     monkeypatch.setattr(run.method, "notes", lambda run: figures)
-    return RecordedJob(run.config, SearchJob(run), {"run_id": "x"})
+    return SingleJob(run.config, SearchJob(run), {"run_id": "x"})
 
 
 # --- refused -------------------------------------------------------------------------------------
@@ -67,14 +68,14 @@ def test_a_search_does_not_report_what_others_say(name):
         check_record({name: None}, "method x", training=False)
 
 
-def test_packed_runs_are_checked_too():
+def test_runs_in_a_batch_are_checked_too():
     class Odd:
         def step(self):
             return {"epoch": 1, "status": "done", "luck": 7}
 
     config = run_config({"method": "uniform"})
     with pytest.raises(UserError, match="method uniform reports 'luck'"):
-        PackedJob({"a": config}, lambda config: Odd(), {}).step()
+        BatchJob({"a": lambda: SingleJob(config, Odd(), {})}).step()
 
 
 # --- what is reported ----------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def test_every_methods_notes_are_registered(tiny_run, method):
 
 def test_a_search_reports_every_metric_that_it_can_be_tuned_by(tiny_run):
     run = tiny_run(diagnostics={"hessian": 1, "landscape": 1, "landscape_points": 3})
-    record = RecordedJob(run.config, SearchJob(run), {}).step()
+    record = SingleJob(run.config, SearchJob(run), {}).step()
     for name in tunable(RunKind.supernet):
         assert isinstance(record[name], int | float), name
     assert "landscape_loss" in record
@@ -98,13 +99,13 @@ def test_a_search_reports_every_metric_that_it_can_be_tuned_by(tiny_run):
 @pytest.mark.parametrize("method", TOLD)
 def test_a_multi_trial_run_reports_every_metric_that_it_can_be_tuned_by(method):
     config = run_config({"method": method, **IN_A_TABLE})
-    record = RecordedJob(config, BlackBoxRun(config, Invented()), {}).step()
+    record = SingleJob(config, BlackBoxRun(config, Invented()), {}).step()
     for name in tunable(RunKind.multi_trial):
         assert isinstance(record[name], int | float), name
 
 
 def test_a_run_without_feedback_reports_every_metric_that_it_can_be_tuned_by():
-    record = begin(run_config({"method": "uniform"}), {"run_id": "x"}, **HOW).step()
+    record = single_job(run_config({"method": "uniform"}), {"run_id": "x"}, PLACE).step()
     for name in tunable(RunKind.no_feedback):
         assert isinstance(record[name], int | float), name
     assert set(record) - {"hostname", "run_id"} < set(SEARCH_COLUMNS)
@@ -119,6 +120,6 @@ def test_a_training_reports_what_is_read_of_it():
         "cells": 1,
         "batch_size": 32,
     }
-    record = begin(retrain_config(raw), {"retrain_id": "x"}, **HOW).step()
+    record = single_job(retrain_config(raw), {"retrain_id": "x"}, PLACE).step()
     assert record["status"] == "done"
     assert set(record) - {"hostname", "retrain_id"} == set(RETRAIN_COLUMNS) - {"host"}

@@ -8,7 +8,7 @@ import pytest
 from analysis.records.collect import collect
 from drnas_ray.config import EarlyStopSettings
 from drnas_ray.jobs import checkpoint
-from drnas_ray.jobs.single import RecordedJob
+from drnas_ray.jobs.single import SingleJob
 from drnas_ray.search import diagnostics
 from drnas_ray.search.diagnostics.earlystop import before_growth
 from drnas_ray.search.loop import SearchJob
@@ -162,10 +162,10 @@ def test_a_stop_survives_a_kill_before_and_after_it(tiny_run, eigenvalues, tmp_p
         run = stopping(tiny_run)
         run.load_state_dict(checkpoint.load(tmp_path / f"{k}.pt", run.config.canonical_json()))
         assert finish(run) == expected[k:]
-    job = RecordedJob(whole.config, SearchJob(whole), {})
+    job = SingleJob(whole.config, SearchJob(whole), {})
     job.records = [{**expected[-1], "wall_s": 1.0}]
     job.save(tmp_path / "ended.pt")
-    again = RecordedJob(whole.config, SearchJob(stopping(tiny_run)), {})
+    again = SingleJob(whole.config, SearchJob(stopping(tiny_run)), {})
     again.load(tmp_path / "ended.pt")
     assert again.ended
     assert again.step() == job.records[-1]

@@ -13,7 +13,7 @@ import torch
 
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.jobs import checkpoint
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import retrain_config, run_config
 from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.rng import RandomState
@@ -28,7 +28,7 @@ import json, sys, torch
 from pathlib import Path
 from drnas_ray.parsing import run_config
 from drnas_ray.jobs import checkpoint
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 torch.set_num_threads(1)
 torch.rand(17)
 config = run_config(json.loads(sys.argv[1]))

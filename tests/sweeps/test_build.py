@@ -17,12 +17,12 @@ import torch
 from sweep_runs import driver, drnas
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
 from drnas_ray.search import ondemand
 from drnas_ray.spaces.nb201 import NB201
-from drnas_ray.sweeps.ray_tune.live import BuildState
 from drnas_ray.sweeps.train_cells.plan import cells_of, recipe_of
+from drnas_ray.sweeps.train_cells.view import BuildState
 
 SPACE = NB201()
 SETS = ("epochs=1", "channels=4", "cells=1", "batch_size=16", "data.train_images=64")
@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def figures(out: Path) -> pd.DataFrame:
-    """What there is, a row a cell; reading a folder as pandas does."""
+    """What is there, one row per cell; the folder read as pandas does."""
     frame = pd.read_parquet(out).sort_values(["seed", "arch"], ignore_index=True)
     assert not frame.duplicated(["recipe_id", "arch", "seed"]).any()
     return frame

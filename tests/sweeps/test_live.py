@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from drnas_ray.core.durations import duration
 from drnas_ray.sweeps.ray_tune import live
-from drnas_ray.sweeps.ray_tune.live import LiveView, duration
+from drnas_ray.sweeps.ray_tune.live import SweepView
 
 JOBS = {"a": ("DrNAS", 10), "b": ("DrNAS", 10), "c": ("DARTS", 4), "d": ("uniform", 1)}
 
@@ -37,8 +38,8 @@ def running(folder: str, epoch: int, wall_s: float = 2.0, **more: float) -> Fake
     return FakeTrial(folder, "RUNNING", {"epoch": epoch, "wall_s": wall_s, **more})
 
 
-def view() -> LiveView:
-    return LiveView("search", JOBS)
+def view() -> SweepView:
+    return SweepView("search", JOBS)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_best_so_far_is_of_validation_never_of_test_images() -> None:
 
 def test_it_can_be_pickled_and_goes_on_after() -> None:
     first = view()
-    first._console = Console(file=io.StringIO())
+    first.line.console = Console(file=io.StringIO())
     first.on_step_end(1, [running("a", 1)])
     again = pickle.loads(pickle.dumps(first))
     assert again.__getstate__() == {"name": "search", "jobs": JOBS}
@@ -126,17 +127,17 @@ def test_it_can_be_pickled_and_goes_on_after() -> None:
     assert again.state(trials) == first.state(trials)
 
 
-def lines_of(shown: LiveView) -> list[str]:
-    output = shown._console.file
+def lines_of(shown: SweepView) -> list[str]:
+    output = shown.line.console.file
     assert isinstance(output, io.StringIO)
     return output.getvalue().splitlines()
 
 
-def plain(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> LiveView:
+def plain(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> SweepView:
     monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
     shown = view()
-    shown._console = Console(file=io.StringIO(), width=40, soft_wrap=True)
-    assert not shown._console.is_terminal
+    shown.line.console = Console(file=io.StringIO(), width=40, soft_wrap=True)
+    assert not shown.line.console.is_terminal
     return shown
 
 
@@ -170,12 +171,12 @@ def test_the_last_state_is_always_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_a_terminal_it_is_drawn_in_place_and_left_in_order() -> None:
     shown = view()
     output = io.StringIO()
-    shown._console = Console(file=output, force_terminal=True, width=150)
-    shown._bar.live.console = shown._console
+    shown.line.console = Console(file=output, force_terminal=True, width=150)
     shown.on_step_end(1, [running("a", 1)])
-    assert shown._live is not None
-    assert shown._live.is_started
+    bar = shown.line._bar
+    assert bar is not None
+    assert bar.live.is_started
     shown.on_experiment_end([done("a", 10), done("b", 10), done("c", 4), done("d", 1)])
-    assert not shown._live.is_started
+    assert not bar.live.is_started
     assert "25/25" in output.getvalue()
     assert output.getvalue().endswith("\x1b[?25h")  # the cursor is back

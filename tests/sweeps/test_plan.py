@@ -1,4 +1,4 @@
-"""From a sweep to its runs: every combination once, nothing dropped without a word."""
+"""From a sweep to its runs: every combination once, nothing silently dropped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from drnas_ray.config import BlackBoxConfig, SearchConfig, validated
 from drnas_ray.core.errors import UserError
 from drnas_ray.spaces import SPACES
-from drnas_ray.sweeps.plan.runs import PlannedRun, plan_retrains, plan_runs, retrain_of
+from drnas_ray.sweeps.plan.check import checked_plan, prepare_runs
+from drnas_ray.sweeps.plan.retrains import plan_retrains, retrain_of
+from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
 from drnas_ray.sweeps.spec.sweep import SweepConfig, load_sweep
-from drnas_ray.sweeps.sweep import checked_plan, prepare_runs
 
 SPACE = SPACES["nb201"]
 # The same network: the skip on edge 0 -> 1 makes node 1 a copy of the input.

@@ -1,4 +1,4 @@
-"""Population-based training without a cluster: who goes on from whom, by the journal alone."""
+"""Population-based training without a cluster: which member continues which, from the journal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from test_tuning import tuning_of
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.journal import Journal
 from drnas_ray.sweeps.spec.dimensions import dimensions
-from drnas_ray.sweeps.tune.population import FACTORS, PopulationSearcher, changed
+from drnas_ray.sweeps.tune.population import FACTORS, PopulationSearcher, perturbed
 
 PBT: dict[str, Any] = {
     "space": {
@@ -35,7 +35,7 @@ def population(tmp_path: Path, name: str = "a", **over: Any) -> PopulationSearch
 def train(searcher: PopulationSearcher, trial: str, job: dict[str, Any]) -> None:
     """A trial's epochs; the objective is 1000 times the learning rate, plus the epoch."""
     lr = job["runs"][0]["settings"]["arch"]["lr"]
-    # A trial that had reached its last epoch when its driver was killed says it again.
+    # A trial that had reached its last epoch when its driver was killed returns it again.
     for epoch in range(min(job["begin"], job["until"] - 1) + 1, job["until"] + 1):
         status = "done" if epoch == 9 else "running"
         result = {"epoch": epoch, "objective": 1000 * lr + epoch, "status": status}
@@ -76,7 +76,7 @@ def test_the_worst_quarter_goes_on_from_the_best(tmp_path: Path) -> None:
     for number in order[-2:]:
         assert points[number].status == "stopped"
     assert [point.status for point in points].count("done") == 8
-    # A copy is a run of its own, which names the run that it goes on from.
+    # A copy is a run of its own, which names the run that it continues.
     for point in copies:
         assert point.fork is not None
         parent = points[point.fork["parent"]]
@@ -120,13 +120,13 @@ def test_changed_values() -> None:
     }
     dims, rng = dimensions(space), np.random.default_rng(0)
     parent = {"lr": 0.1, "pick": "b", "even": 10}
-    found = [changed(dims, parent, rng) for _ in range(400)]
+    found = [perturbed(dims, parent, rng) for _ in range(400)]
     moved = [point for point in found if point["lr"] in [0.1 * factor for factor in FACTORS]]
-    assert 260 < len(moved) < 340  # three quarters of them, the rest anew
+    assert 260 < len(moved) < 340  # three quarters of them; the rest are resampled
     assert all(0.01 <= point["lr"] <= 1.0 for point in found)
     assert {point["even"] for point in found} <= set(range(2, 21, 2))
-    assert sum(point["pick"] == "b" for point in found) < 80  # a neighbour, unless anew
-    low = [changed(dims, {**parent, "lr": 0.011}, rng)["lr"] for _ in range(50)]
+    assert sum(point["pick"] == "b" for point in found) < 80  # a neighbour, unless resampled
+    low = [perturbed(dims, {**parent, "lr": 0.011}, rng)["lr"] for _ in range(50)]
     assert min(low) == 0.01  # not beyond the space
 
 
@@ -134,11 +134,11 @@ def test_changed_values() -> None:
     ("over", "message"),
     [
         ({"space": {"batch_size": {"choice": [16, 32]}}}, "it can't change while a search runs"),
-        ({"space": {"supernet.channels": {"randint": [4, 9]}}}, "those that can: arch.lr, "),
+        ({"space": {"supernet.channels": {"randint": [4, 9]}}}, "settings that can: arch.lr, "),
         ({"n_initial_points": 4}, "HyperOpt can't choose any .Ray refuses the pair too"),
-        ({"trials": 3, "n_initial_points": 3}, "give 4 or more"),
-        ({"interval_epochs": None}, "say after how many of epochs=9"),
-        ({"interval_epochs": 9}, "say after how many of epochs=9"),
+        ({"trials": 3, "n_initial_points": 3}, "give at least 4"),
+        ({"interval_epochs": None}, "give the epochs between comparisons, fewer than epochs=9"),
+        ({"interval_epochs": 9}, "give the epochs between comparisons, fewer than epochs=9"),
         ({"grace_epochs": 2}, "it is a setting of asha and median"),
     ],
 )
@@ -150,5 +150,5 @@ def test_populations_that_make_no_sense(over: dict[str, Any], message: str, tmp_
 def test_runs_without_a_supernet_have_nothing_to_copy(tmp_path: Path) -> None:
     over = {"methods": ["random"], "config": {"benchmark": {"train": {"epochs": 2}}}}
     search = {**PBT, "space": {"queries": {"randint": [9, 20]}}, "metric": "val_acc_pct"}
-    with pytest.raises(UserError, match="method random: a copy goes on from another's supernet"):
+    with pytest.raises(UserError, match="method random: a copy continues another's supernet"):
         tuning_of(tmp_path, search, **over)

@@ -18,8 +18,9 @@ from drnas_ray.config import validated
 from drnas_ray.core.errors import UserError
 from drnas_ray.sweeps.folder import check_folder, make_folder
 from drnas_ray.sweeps.plan.runs import plan_runs
-from drnas_ray.sweeps.ray_tune import tuner
-from drnas_ray.sweeps.ray_tune.tuner import trial_resources
+from drnas_ray.sweeps.ray_tune import session
+from drnas_ray.sweeps.ray_tune.session import trial_resources
+from drnas_ray.sweeps.ray_tune.snapshot import can_be_restored, forget_decisions
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
 __all__ = ["reference"]  # a fixture
@@ -157,7 +158,7 @@ def test_the_sweep_trains_equal_cells_once(reference: Path) -> None:
     wanted = {(run["canonical"], run["seed"]) for run in runs.values()}
     assert {(entry["config"]["genotype"], entry["config"]["seed"]) for entry in told} == wanted
     assert len(told) == len(wanted) == len(list((reference / "retrain").glob("*/result.json")))
-    # Both values of a setting that means nothing came to the same cell, in each seed.
+    # Both values of a setting without effect led to the same cell, under each seed.
     drnas = [run for run in runs.values() if run["method"] == "drnas"]
     for seed in (0, 1):
         same = [run for run in drnas if run["seed"] == seed]
@@ -214,7 +215,7 @@ def test_a_cut_folder_can_be_exported(reference: Path, tmp_path: Path) -> None:
     shutil.copytree(reference, out)
     ids = [run["run_id"] for run in rows(reference, "runs")]
     folders = {path.name.rpartition("-")[2]: path for path in (out / "search").glob("*-s*-*/")}
-    assert set(folders) == set(ids[:-2])  # the uniform runs share a pack
+    assert set(folders) == set(ids[:-2])  # the uniform runs share a batch
     shutil.rmtree(folders[ids[0]])  # never begun
     lines = (folders[ids[1]] / "result.json").read_text().splitlines(keepends=True)
     (folders[ids[1]] / "result.json").write_text("".join(lines[:3]) + lines[3][:40])  # killed
@@ -236,7 +237,7 @@ def test_a_cut_folder_can_be_exported(reference: Path, tmp_path: Path) -> None:
     whole = {(row["run_id"], row["epoch"]): row for row in rows(reference, "epochs")}
     part = rows(out, "epochs")
     assert len(part) == 3 + 3 * EPOCHS + 2
-    # The same numbers; of an unfinished run nothing is made up.
+    # The same numbers; nothing is made up for an unfinished run.
     assert all(row == whole[row["run_id"], row["epoch"]] for row in part)
     assert runs[1]["genotype"] == whole[ids[1], 3]["genotype"]
 
@@ -280,7 +281,7 @@ def node(alive: bool = True, **resources: float) -> dict[str, Any]:
 def test_a_gpu_share_is_asked_for_only_where_there_are_gpus(
     nodes: list[Any], wanted: Resources, asked: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
     assert trial_resources(wanted) == asked
 
 
@@ -301,7 +302,7 @@ def test_a_gpu_share_is_asked_for_only_where_there_are_gpus(
 def test_what_no_node_has_is_refused(
     nodes: list[Any], wanted: Resources, named: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
     with pytest.raises(UserError, match="lower resources") as caught:
         trial_resources(wanted)
     assert all(text in str(caught.value) for text in named), str(caught.value)
@@ -328,9 +329,9 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def nodes() -> list[Any]:
         return [node(CPU=2)] + ([node(CPU=8, GPU=1)] if clock.now >= 30 else [])
 
-    monkeypatch.setattr(tuner, "time", clock)
-    monkeypatch.setattr(tuner.ray, "nodes", nodes)
-    monkeypatch.setattr(tuner, "request_resources", lambda *, bundles: asked.append(bundles))
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(session.ray, "nodes", nodes)
+    monkeypatch.setattr(session, "request_resources", lambda *, bundles: asked.append(bundles))
     return asked
 
 
@@ -373,14 +374,14 @@ def test_a_state_that_was_cut_off_is_not_restored(
     form: str, reference: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(reference / "search", tmp_path / "search")
-    assert tuner._restorable(tmp_path / "search")
+    assert can_be_restored(tmp_path / "search")
     (path,) = (tmp_path / "search").glob(form)
     content = path.read_bytes()
     for length in (0, len(content) // 2, len(content) - 2):
         path.write_bytes(content[:length])
-        assert not tuner._restorable(tmp_path / "search"), length
+        assert not can_be_restored(tmp_path / "search"), length
     path.unlink()
-    assert tuner._restorable(tmp_path / "search") == (form == "basic-variant-state-*")
+    assert can_be_restored(tmp_path / "search") == (form == "basic-variant-state-*")
 
 
 def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_path: Path) -> None:
@@ -389,12 +390,12 @@ def test_a_stop_that_a_failure_left_behind_is_forgotten(reference: Path, tmp_pat
     (path,) = (tmp_path / "search").glob("experiment_state-*.json")
     state = json.loads(path.read_text())
     before = path.read_bytes()
-    tuner._forget_decisions(tmp_path / "search")
+    forget_decisions(tmp_path / "search")
     assert path.read_bytes() == before  # nothing to forget: left as it is
     assert state["runner_data"]["_cached_trial_decisions"] == {}
     spoilt = json.loads(before)
     spoilt["runner_data"]["_cached_trial_decisions"] = {"abc_00000": "STOP"}
     path.write_text(json.dumps(spoilt))
-    tuner._forget_decisions(tmp_path / "search")
+    forget_decisions(tmp_path / "search")
     assert json.loads(path.read_text()) == state
     assert not list((tmp_path / "search").glob(".experiment*"))

@@ -10,18 +10,17 @@ import yaml
 
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.config import validated
+from drnas_ray.config.overrides import parse_overrides, parse_seeds
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods import METHODS
+from drnas_ray.sweeps.plan.check import checked_plan
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import (
     Resources,
     SweepConfig,
     load_sweep,
-    parse_seeds,
     presets,
-    settings_of,
 )
-from drnas_ray.sweeps.sweep import checked_plan
 
 BASE = {"name": "s", "methods": ["drnas"], "datasets": ["digits"], "seeds": [0]}
 
@@ -77,7 +76,7 @@ def load(tmp_path: Path, text: str, *args: Any) -> SweepConfig:
     return load_sweep(str(path), *args)
 
 
-def test_seeds_in_yaml_are_no_sexagesimal_numbers(tmp_path: Path) -> None:
+def test_seeds_in_yaml_are_not_sexagesimal(tmp_path: Path) -> None:
     # YAML 1.1 reads 1:20 as 80.
     text = "name: s\nmethods: [drnas]\ndatasets: [digits]\nseeds: "
     assert load(tmp_path, text + "1:20").seeds == tuple(range(1, 20))
@@ -85,8 +84,12 @@ def test_seeds_in_yaml_are_no_sexagesimal_numbers(tmp_path: Path) -> None:
     assert load(tmp_path, text + "0", ["seeds=1:4"]).seeds == (1, 2, 3)
 
 
+def overrides(texts: list[str]) -> dict[str, Any]:
+    return parse_overrides(texts, SweepConfig.model_fields)
+
+
 def test_numbers_as_people_write_them() -> None:
-    given = settings_of(["grid.arch.lr=[1e-3, 1E-2, 1.5e+2, .5, 3, -2, true, 1_0]"])
+    given = overrides(["grid.arch.lr=[1e-3, 1E-2, 1.5e+2, .5, 3, -2, true, 1_0]"])
     assert given == {"grid": {"arch": {"lr": [1e-3, 1e-2, 150.0, 0.5, 3, -2, True, 10]}}}
     values = given["grid"]["arch"]["lr"]
     assert [type(value) for value in values] == [float] * 4 + [int] * 2 + [bool, int]
@@ -94,27 +97,27 @@ def test_numbers_as_people_write_them() -> None:
 
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:
     text = yaml.safe_dump(BASE) + "config: {epochs: 2}\nconfig: {batch_size: 8}\n"
-    with pytest.raises(UserError, match=r"s\.yaml is no YAML: key 'config' stands twice"):
+    with pytest.raises(UserError, match=r"s\.yaml is not valid YAML: key 'config' is given twice"):
         load(tmp_path, text)
-    with pytest.raises(UserError, match="key 'lr' stands twice"):
+    with pytest.raises(UserError, match="key 'lr' is given twice"):
         load(tmp_path, yaml.safe_dump(BASE) + "config: {arch: {lr: 1, lr: 2}}\n")
 
 
 def test_overrides_go_under_config_unless_they_name_a_part_of_a_sweep() -> None:
-    assert settings_of(["arch.lr=0.01", "epochs=3", "max_concurrent=2", "retrain={}"]) == {
+    assert overrides(["arch.lr=0.01", "epochs=3", "max_concurrent=2", "retrain={}"]) == {
         "config": {"arch": {"lr": 0.01}, "epochs": 3},
         "max_concurrent": 2,
         "retrain": {},
     }
-    assert settings_of(["name=a=b"]) == {"name": "a=b"}
-    assert settings_of(["epochs=3", "epochs=4"]) == {"config": {"epochs": 4}}
-    assert settings_of([]) == {}
+    assert overrides(["name=a=b"]) == {"name": "a=b"}
+    assert overrides(["epochs=3", "epochs=4"]) == {"config": {"epochs": 4}}
+    assert overrides([]) == {}
 
 
 @pytest.mark.parametrize("text", ["epochs", "=3", "", "arch..lr=3", ".lr=3", "arch.lr=[1"])
 def test_bad_overrides(text: str) -> None:
     with pytest.raises(UserError):
-        settings_of([text])
+        overrides([text])
 
 
 def test_overrides_and_seeds_beat_the_file(tmp_path: Path) -> None:

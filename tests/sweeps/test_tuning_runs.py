@@ -1,4 +1,4 @@
-"""A real tuning through Ray Tune: undisturbed, killed and resumed, its seeds at the same time."""
+"""A real tuning through Ray Tune: undisturbed, killed and resumed, and as a population."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TUNED: dict[str, Any] = {
     },
     "grid": {},
     "retrain": None,
-    # One point at a time: what HyperOpt knows when it is asked then hangs on nothing but the seed.
+    # One point at a time: what HyperOpt knows at each point then depends on the seed alone.
     "max_concurrent": 1,
     "search": {
         "space": {
@@ -84,7 +84,7 @@ def test_every_point_has_its_runs_and_their_mean(undisturbed: Path) -> None:
     assert json.loads(runs[0]["tuning"])["n_initial_points"] == 3
 
 
-def test_a_stopped_point_is_no_failure(undisturbed: Path) -> None:
+def test_a_stopped_point_is_not_a_failure(undisturbed: Path) -> None:
     runs = rows(undisturbed, "runs", times=True)
     assert {run["status"] for run in runs} == {"done", "stopped"}
     for run in runs:
@@ -108,7 +108,7 @@ def test_the_best_points_are_those_of_the_runs(undisturbed: Path) -> None:
     assert (undisturbed / "tuning-parallel.png").exists()
 
 
-def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_tuning_resumes_with_the_same_results(undisturbed: Path, tmp_path: Path) -> None:
     write_sweep(tmp_path, **TUNED)
     out = tmp_path / "out"
     with driver(tmp_path, "sweep", "tiny.yaml", "--out", "out") as running:
@@ -129,7 +129,7 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
     code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", "--resume")
     assert code == 0, text
     assert what_came_of_it(out) == what_came_of_it(undisturbed)
-    # What had ended was not run again, and the point under way went on from its checkpoint.
+    # What had ended was not run again, and the running point continued from its checkpoint.
     after = {run["run_id"]: run for run in rows(out, "runs", times=True)}
     for run_id, run in before.items():
         if run["status"] in ended:
@@ -154,14 +154,6 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_been(undisturbed: Path, tmp_p
     assert "was begun with search=" in text
 
 
-@pytest.mark.slow
-def test_seeds_at_the_same_time_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    write_sweep(tmp_path, **{**TUNED, "search": {**TUNED["search"], "seeds_at_once": 2}})
-    code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out", timeout_s=540)
-    assert code == 0, text
-    assert rows(tmp_path / "out", "epochs") == rows(undisturbed, "epochs")
-
-
 PBT = {
     "space": {"arch.lr": {"loguniform": [0.001, 0.5]}},
     "metric": "val_mean_loss",
@@ -174,7 +166,7 @@ PBT = {
 
 
 @pytest.mark.slow
-def test_a_killed_population_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_a_killed_population_resumes_with_the_same_results(tmp_path: Path) -> None:
     over = {**TUNED, "search": PBT, "max_concurrent": 2}
     (tmp_path / "whole").mkdir()
     write_sweep(tmp_path, **over)

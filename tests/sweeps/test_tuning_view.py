@@ -81,7 +81,7 @@ def test_errors_are_one_line(command: str, tmp_path: Path) -> None:
     else:
         args = ["search", "drnas", "--out", str(tmp_path / "o")]
         args += ["--set", f"search={json.dumps(SEARCH)}"]
-        message = "one search tunes nothing: use a sweep"
+        message = "a single search tunes nothing: use a sweep"
     result = CliRunner().invoke(app, args)
     assert result.exit_code == 2
     assert result.output.count("\n") == 1

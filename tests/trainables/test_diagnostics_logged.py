@@ -13,7 +13,7 @@ from tensorboardX.proto.event_pb2 import Event
 from drnas_ray.parsing import run_config
 from drnas_ray.results.export_schema import SEARCH_COLUMNS
 from drnas_ray.results.records import read_record
-from trainables.search import SearchTrial
+from trainables.trial import JobTrial
 
 SETTINGS = {
     "method": {"name": "drnas"},
@@ -55,7 +55,7 @@ def test_nested_lists_pass_tunes_loggers(tmp_path: Path, monkeypatch) -> None:
     config = run_config(SETTINGS)
     job = {"run_id": config.id(), "folder": "f", "settings": config.model_dump(mode="json")}
     given = {"job": job, "threads": 1, "data_root": None}
-    result = SearchTrial(given).train()
+    result = JobTrial(given).train()
     fake = FakeTrial(tmp_path, given)
     monkeypatch.setattr(JsonLoggerCallback, "_restore_from_remote", lambda *args: None)
     for logger in (JsonLoggerCallback(), TBXLoggerCallback()):

@@ -1,4 +1,4 @@
-"""Killed workers and killed drivers: the sweep ends all the same, with the same numbers."""
+"""Killed workers and killed drivers: the sweep still ends, with the same numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_whole(out: Path, *, retrained: bool = True) -> None:
 
 def test_undisturbed_sweep_is_whole(reference: Path) -> None:
     assert_whole(reference)
-    # The two uniform runs are over in a moment and share a trial, which is none of these.
+    # The two uniform runs are over in a moment and share a trial, which is not among these.
     assert sum(len(lines) for lines in trial_lines(reference).values()) == 6 * EPOCHS
     assert [path.name for path in reference.glob("packed/pack-*")] == ["pack-0000"]
 
@@ -62,7 +62,7 @@ def test_killed_worker_changes_nothing(reference: Path, tmp_path: Path) -> None:
     assert_whole(out, retrained=False)
     assert final_strengths(out) == final_strengths(reference)
     assert rows(out, "epochs") == rows(reference, "epochs")
-    # The run was really cut in two, and its second half went on from a checkpoint.
+    # The run was really interrupted, and its second half continued from a checkpoint.
     lines = trial_lines(out)[run_id]
     pids = list(dict.fromkeys(line["pid"] for line in lines))
     assert len(pids) == 2

@@ -13,10 +13,10 @@ from test_trials import BASE, TIMES, checkpoints, finish, trial
 
 from drnas_ray.config import merged
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs.point import objective
+from drnas_ray.jobs.group import objective
 from drnas_ray.parsing import run_config
 from drnas_ray.results.layout import CHECKPOINT_FILE
-from trainables.point import PointTrial
+from trainables.trial import JobTrial
 
 METRIC = "val_mean_loss"
 
@@ -31,13 +31,12 @@ def job_of(over: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {**job, "earlier": [], **more}
 
 
-def point(over: dict[str, Any] | None = None, **more: Any) -> PointTrial:
-    return PointTrial(config_of(over, **more))
+def point(over: dict[str, Any] | None = None, **more: Any) -> JobTrial:
+    return JobTrial(config_of(over, **more))
 
 
 def config_of(over: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    fixed = {"threads": 1, "data_root": None, "resources": {"cpu": 1}, "seeds_at_once": 1}
-    return {**fixed, "job": job_of(over, **more)}
+    return {"threads": 1, "data_root": None, "job": job_of(over, **more)}
 
 
 def plain(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -49,7 +48,7 @@ def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**record, "runs": plain(record["runs"])} for record in plain(records)]
 
 
-def saved(running: PointTrial, folder: Path) -> str:
+def saved(running: JobTrial, folder: Path) -> str:
     """The trial folder in which its checkpoint is now."""
     place = folder / "checkpoint_000003"
     place.mkdir(parents=True)
@@ -122,7 +121,7 @@ def test_a_trial_ends_at_its_generation(tmp_path: Path) -> None:
     begun = point(until=2)
     assert [record["epoch"] for record in finish(begun)] == [1, 2]
     folder = saved(begun, tmp_path / "a")
-    # Killed before it was noted: said again, and no epoch more.
+    # Killed before that was noted: its record is returned again, and no further epoch is run.
     assert [record["epoch"] for record in finish(point(until=2, earlier=[folder]))] == [2]
     assert [record["epoch"] for record in finish(point(until=3, earlier=[folder]))] == [3]
 
@@ -146,7 +145,7 @@ def test_a_copy_has_its_parents_state_and_its_own_rates(tmp_path: Path) -> None:
         "method": {"penalty_scale": 0.5},
     }
     copy = point(over, parent=parent_of(folder), until=3)
-    ours, theirs = (one.job.groups[0].jobs[1].job.run for one in (copy, begun))
+    ours, theirs = (one.job.runs[1].run.run for one in (copy, begun))
     assert ours.epoch == 1
     (arch,), (weights,) = ours.arch_optimizer.param_groups, ours.weight_optimizer.param_groups
     assert (arch["lr"], arch["weight_decay"]) == (0.02, 0.5)  # DrNAS's l2 penalty is this decay
@@ -171,7 +170,7 @@ def test_only_the_parents_own_checkpoint_of_that_epoch_will_do(tmp_path: Path) -
     for parent in (parent_of(folder, 2), parent_of(folder, 1, {"arch": {"lr": 0.5}})):
         with pytest.raises(UserError, match="no checkpoint of epoch"):
             point(parent=parent, until=3)
-    # A checkpoint of one search is none of a point.
+    # A checkpoint of a single search is not one of a point.
     (other,) = checkpoints(tmp_path, BASE, 0)
     with pytest.raises(UserError, match="no checkpoint of epoch"):
         point(parent=parent_of(str(other.parent)), until=3)

@@ -15,9 +15,6 @@ from drnas_ray.config import merged
 from drnas_ray.core.errors import UserError
 from drnas_ray.parsing import retrain_config, run_config
 from drnas_ray.results.layout import CHECKPOINT_FILE, PASSED_OVER_FILE, RECORDS_FILE
-from trainables.pack import PackTrial
-from trainables.retrain import RetrainTrial
-from trainables.search import SearchTrial
 from trainables.trial import JobTrial
 
 BASE = {
@@ -47,15 +44,18 @@ TIMES = {
 }  # fmt: skip
 
 
-def config_of(kind: type[JobTrial], settings: dict[str, Any]) -> dict[str, Any]:
-    read = run_config if kind is SearchTrial else retrain_config
-    checked = read(settings)
-    job = {kind.id_key: checked.id(), "folder": "f", "settings": checked.model_dump(mode="json")}
+def config_of(settings: dict[str, Any], kind: str = "run") -> dict[str, Any]:
+    checked = (run_config if kind == "run" else retrain_config)(settings)
+    job = {
+        f"{kind}_id": checked.id(),
+        "folder": "f",
+        "settings": checked.model_dump(mode="json"),
+    }
     return {"job": job, "threads": 1, "data_root": None}
 
 
-def trial(settings: dict[str, Any], kind: type[JobTrial] = SearchTrial) -> JobTrial:
-    return kind(config_of(kind, settings))
+def trial(settings: dict[str, Any], kind: str = "run") -> JobTrial:
+    return JobTrial(config_of(settings, kind))
 
 
 def finish(running: JobTrial) -> list[dict[str, Any]]:
@@ -82,25 +82,25 @@ def test_a_run_without_a_supernet_takes_one_step() -> None:
 
 
 def test_retraining_tests_after_its_last_epoch_only() -> None:
-    first, last = finish(trial(RECIPE, RetrainTrial))
+    first, last = finish(trial(RECIPE, "retrain"))
     assert "test_acc_pct" not in first
     assert 0 <= last["test_acc_pct"] <= 100
     assert last["retrain_id"] == retrain_config(RECIPE).id()
 
 
-def test_a_pack_of_short_runs_is_one_trial(tmp_path: Path) -> None:
+def test_a_batch_of_short_runs_is_one_trial(tmp_path: Path) -> None:
     configs = [run_config(merged(UNIFORM, {"seed": seed})) for seed in range(3)]
     settings = {config.id(): config.model_dump(mode="json") for config in configs}
     job = {"pack_id": "pack-0000", "folder": "pack-0000", "settings": settings}
-    packed = PackTrial({"job": job, "threads": 1, "data_root": None})
-    *_, last = finish(packed)
+    batch = JobTrial({"job": job, "threads": 1, "data_root": None})
+    *_, last = finish(batch)
     assert [record["run_id"] for record in last["runs"]] == list(settings)
-    packed.save_checkpoint(str(tmp_path))
+    batch.save_checkpoint(str(tmp_path))
     lines = (tmp_path / RECORDS_FILE).read_text().splitlines()
     assert [json.loads(line)["run_id"] for line in lines] == list(settings)
-    fresh = PackTrial({"job": job, "threads": 1, "data_root": None})
+    fresh = JobTrial({"job": job, "threads": 1, "data_root": None})
     fresh.load_checkpoint(str(tmp_path))
-    assert finish(fresh)[0]["runs"] == packed.job.records  # says again, runs nothing
+    assert finish(fresh)[0]["runs"] == batch.job.records  # returned again, nothing is run
 
 
 def test_restarts_are_counted(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     def step() -> dict[str, Any]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
 
-    monkeypatch.setattr(begun.job.job, "step", step)
+    monkeypatch.setattr(begun.job.run, "step", step)
     with pytest.raises(
         RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*resources.gpu"
     ):
@@ -130,14 +130,14 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (SearchTrial, BASE),
-        (SearchTrial, DARTS2),
-        (RetrainTrial, merged(RECIPE, {"epochs": 3})),
+        ("run", BASE),
+        ("run", DARTS2),
+        ("retrain", merged(RECIPE, {"epochs": 3})),
     ],
     ids=["drnas", "darts2", "retrain"],
 )
 def test_a_checkpoint_goes_on_bit_for_bit(
-    kind: type[JobTrial], settings: dict[str, Any], cut: int, tmp_path: Path
+    kind: str, settings: dict[str, Any], cut: int, tmp_path: Path
 ) -> None:
     whole = finish(trial(settings, kind))
     begun = trial(settings, kind)
@@ -162,7 +162,7 @@ def test_a_reused_actor_leaks_nothing(settings: dict[str, Any], steps: int) -> N
     used = trial(BASE)
     for _ in range(steps):
         used.train()
-    assert used.reset_config(config_of(SearchTrial, settings))
+    assert used.reset_config(config_of(settings))
     assert finish(used) == fresh
 
 
@@ -173,7 +173,7 @@ def test_a_reused_actor_leaks_nothing_into_a_restored_trial(tmp_path: Path) -> N
     begun.save_checkpoint(str(tmp_path))
     used = trial(BASE)
     used.train()
-    used.reset_config(config_of(SearchTrial, DARTS2))
+    used.reset_config(config_of(DARTS2))
     used.load_checkpoint(str(tmp_path))
     assert finish(used) == whole[1:]
 
@@ -272,12 +272,12 @@ def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
     whole = finish(trial(BASE))
     _, second = checkpoints(tmp_path, BASE, 0, 1)
     storage: Any = Storage(tmp_path / "trial")
-    again = SearchTrial(config_of(SearchTrial, BASE), storage)
+    again = JobTrial(config_of(BASE), storage)
     assert finish(again) == whole[2:]
     # Its newest checkpoint is damaged: the one before, and a line that says so.
     (second / CHECKPOINT_FILE).write_bytes(b"")
-    assert finish(SearchTrial(config_of(SearchTrial, BASE), storage)) == whole[1:]
-    again = SearchTrial(config_of(SearchTrial, BASE), storage)
+    assert finish(JobTrial(config_of(BASE), storage)) == whole[1:]
+    again = JobTrial(config_of(BASE), storage)
     again.restore(tune.Checkpoint.from_directory(str(second)))
     lines = (tmp_path / "trial" / PASSED_OVER_FILE).read_text().splitlines()
     (said,) = map(json.loads, lines)  # once, however often it is met
@@ -291,7 +291,7 @@ def test_a_new_trial_with_nothing_but_damage_begins_anew(tmp_path: Path) -> None
     for damaged in checkpoints(tmp_path, BASE, 0, 1):
         (damaged / CHECKPOINT_FILE).write_bytes(b"")
     storage: Any = Storage(tmp_path / "trial")
-    assert finish(SearchTrial(config_of(SearchTrial, BASE), storage)) == whole
+    assert finish(JobTrial(config_of(BASE), storage)) == whole
     assert len((tmp_path / "trial" / PASSED_OVER_FILE).read_text().splitlines()) == 2
 
 
@@ -304,10 +304,10 @@ def test_a_trial_restored_after_its_last_epoch_repeats_its_record(tmp_path: Path
 
 
 def test_bad_settings_are_refused_in_the_trial_too() -> None:
-    config = config_of(SearchTrial, BASE)
+    config = config_of(BASE)
     config["job"]["settings"]["epohs"] = 3
     with pytest.raises(UserError, match="did you mean 'epochs'"):
-        SearchTrial(config)
+        JobTrial(config)
 
 
 def test_a_search_that_diverges_stops() -> None:

@@ -7,32 +7,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from pydantic import BaseModel
-
-from drnas_ray.config import (
-    DataSettings,
-    MethodSettings,
-    QueryConfig,
-    RetrainConfig,
-    RunSettings,
-    SearchConfig,
-    group_of,
-    merged,
-    nested,
-)
+from drnas_ray.config import DataSettings, MethodSettings, RunSettings, merged, nested
 from drnas_ray.core.distribution import Distribution
-from drnas_ray.core.errors import UserError, did_you_mean
+from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Method
-from drnas_ray.parsing import (
-    config_type,
-    method_class,
-    method_names,
-    method_settings,
-    retrain_config,
-    run_config,
-)
+from drnas_ray.parsing import method_class, method_names, method_settings, run_config
 from drnas_ray.results.manifest import RunEntry
-from drnas_ray.spaces import space_named
+from drnas_ray.sweeps.plan.keys import applicable, check_keys, config_keys, known_paths
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 
 MethodEntry = tuple[MethodSettings, str | None, dict[str, Any]]
@@ -41,7 +22,7 @@ MethodEntry = tuple[MethodSettings, str | None, dict[str, Any]]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One trial of a sweep. variant: the grid's settings in force for it."""
+    """One run of a sweep. variant: the grid values that it has."""
 
     label: str
     variant: dict[str, Any]
@@ -60,12 +41,12 @@ class PlannedRun:
 
     @property
     def epochs(self) -> int:
-        """Steps it takes."""
+        """How many steps it takes."""
         return self.config.steps
 
     @property
     def short(self) -> bool:
-        """One step of milliseconds: worth less than a trial of its own."""
+        """One step of milliseconds: not worth a trial of its own."""
         return self.epochs == 1 and not self.config.needs_images
 
     @property
@@ -81,17 +62,17 @@ class PlannedRun:
 
 
 def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
-    """All runs in the order method, data set, grid, seed. Raises UserError for the first wrong.
+    """All runs in the order method, data set, grid, seed.
 
-    axes: what an error calls the grid.
+    axes: what an error calls the grid. Raises UserError for the first invalid run.
     """
     _check_protocol(sweep)
     methods = [_method(entry) for entry in _listed(sweep.methods)]
     every = [settings for settings, _, _ in methods]
-    _check_keys("config", _config_keys(sweep.config), every)
-    _check_keys(axes, list(sweep.grid), every)
+    check_keys("config", config_keys(sweep.config), every)
+    check_keys(axes, list(sweep.grid), every)
     for settings, _, own in methods:
-        _check_keys(f"config of method {settings.name}:", _config_keys(own), [settings])
+        check_keys(f"config of method {settings.name}:", config_keys(own), [settings])
     runs = [
         _run(sweep, entry, dataset, values, seed)
         for entry, dataset in product(methods, sweep.datasets)
@@ -102,7 +83,7 @@ def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
 
 
 def _check_protocol(sweep: SweepConfig) -> None:
-    """Raise UserError where cells could not be told to be looked up elsewhere."""
+    """Raise UserError for a transfer whose cells could not be looked up elsewhere."""
     if sweep.protocol != "transfer":
         return
     if len(sweep.datasets) != 1:
@@ -118,8 +99,8 @@ def _check_protocol(sweep: SweepConfig) -> None:
 
 
 def _grid(sweep: SweepConfig, method: MethodSettings) -> Iterator[dict[str, Any]]:
-    """The grid's points, without the axes that the method's runs have no setting for."""
-    axes = {k: v for k, v in sweep.grid.items() if k in _known_paths(method)}
+    """The grid's points, without axes of settings that the method's runs do not have."""
+    axes = {k: v for k, v in sweep.grid.items() if k in known_paths(method)}
     return (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
 
@@ -130,12 +111,12 @@ def _run(
     variant: dict[str, Any],
     seed: int,
 ) -> PlannedRun:
-    """One combination. A method's own settings go over the sweep's, the grid's over both."""
+    """One combination. A method's own settings override the sweep's, the grid's override both."""
     settings, label, own = entry
     data = dataset if isinstance(dataset, Mapping) else {"name": dataset}
     if "name" not in data:
         raise UserError(f"data set {dict(data)} has no name: give one, such as name: digits")
-    shared = merged(_applicable(sweep.config, settings), own)
+    shared = merged(applicable(sweep.config, settings), own)
     method: dict[str, Any] = settings.model_dump(exclude_unset=True)
     method |= {"name": settings.name, **shared.get("method", {})}
     raw = merged(shared, {"data": data, "seed": seed, "method": method})
@@ -146,7 +127,7 @@ def _run(
 
 
 def _check_distinct(runs: list[PlannedRun]) -> None:
-    """Raise UserError where two runs are the same, or would be one figure of the table."""
+    """Raise UserError where two runs are equal, or would share a cell of the table."""
     labels: dict[str, DataSettings] = {}
     rows: set[tuple[str, str, str, int]] = set()
     ids: set[str] = set()
@@ -169,40 +150,6 @@ def _check_distinct(runs: list[PlannedRun]) -> None:
         rows.add(row)
 
 
-def plan_retrains(
-    sweep: SweepConfig, finished: Mapping[str, str], runs: list[PlannedRun]
-) -> dict[str, tuple[RetrainConfig, list[str]]]:
-    """Trainings from scratch: id -> (settings, the run ids that wait for it).
-
-    finished: run id -> derived genotype. Equal canonical cells under one seed are trained once,
-    as the canonical cell, so the result does not depend on which run came first.
-    """
-    if sweep.retrain is None:
-        return {}
-    jobs: dict[str, tuple[RetrainConfig, list[str]]] = {}
-    for run in runs:
-        if run.run_id not in finished:
-            continue
-        config = retrain_of(sweep, run.config, finished[run.run_id])
-        jobs.setdefault(config.id(), (config, []))[1].append(run.run_id)
-    return jobs
-
-
-def retrain_of(sweep: SweepConfig, run: RunSettings, genotype: str) -> RetrainConfig:
-    """The recipe of the sweep for one derived cell. Raises UserError for a wrong recipe."""
-    recipe = sweep.retrain or {}
-    for key in ("genotype", "space", "seed", "data.name", "data.path"):
-        if key in recipe or key in _leaves(recipe):
-            raise UserError(f"retrain.{key} follows from each run: take it out of the recipe")
-    given = {
-        "genotype": space_named(run.space).canonical(genotype),
-        "space": run.space,
-        "seed": run.seed,
-        "data": run.data.model_dump(),
-    }
-    return retrain_config(merged(given, recipe))
-
-
 def _listed(methods: Sequence[str | dict[str, Any]]) -> Iterator[str | dict[str, Any]]:
     """The entries of `methods`, with `all` replaced by every method not listed otherwise."""
     names = {entry if isinstance(entry, str) else entry.get("name") for entry in methods}
@@ -214,7 +161,7 @@ def _listed(methods: Sequence[str | dict[str, Any]]) -> Iterator[str | dict[str,
 
 
 def _method(entry: str | dict[str, Any]) -> MethodEntry:
-    """Raises UserError for a wrong name, setting, label or `config`."""
+    """Raises UserError for an invalid name, setting, label or `config`."""
     if isinstance(entry, str):
         return method_settings(entry), None, {}
     settings = {k: v for k, v in entry.items() if k not in ("label", "config")}
@@ -225,72 +172,3 @@ def _method(entry: str | dict[str, Any]) -> MethodEntry:
     if label is not None and (not isinstance(label, str) or not label.strip()):
         raise UserError(f"label={label!r} of method {entry.get('name')} should be text")
     return method_settings(settings), label, own
-
-
-def _applicable(config: dict[str, Any], method: MethodSettings) -> dict[str, Any]:
-    """The shared settings that this method's runs have: one without a supernet has fewer."""
-    fields = config_type(method).model_fields
-    kept = {k: v for k, v in config.items() if k in fields}
-    own = kept.get("method")
-    if isinstance(own, Mapping):
-        kept["method"] = {k: v for k, v in own.items() if k in type(method).model_fields}
-    return kept
-
-
-def _config_keys(config: Mapping[str, Any]) -> list[str]:
-    """Dotted names of what a `config` mapping sets. Raises UserError for a dotted key in it."""
-    for group in _groups(config):
-        for key in group:
-            if "." in str(key):
-                raise UserError(f"config '{key}': write groups as {nested(str(key), '...')}")
-    return _leaves(config)
-
-
-def _check_keys(where: str, keys: list[str], methods: list[MethodSettings]) -> None:
-    """Every key is a setting of at least one of the methods' runs."""
-    known = set().union(*(_known_paths(method) for method in methods))
-    # A mistyped setting of supernet runs should not pass because only `uniform` was listed.
-    known |= _paths(SearchConfig, "") | _paths(QueryConfig, "")
-    for key in keys:
-        if key in ("seed", "method", "data.name", "method.name") or key.startswith("config."):
-            raise UserError(f"{where} '{key}': methods, datasets and seeds have keys of their own")
-        parent = key.rpartition(".")[0]
-        if parent in known:
-            raise UserError(f"{where} '{key}': '{parent}' is a value or a list, not a group")
-        if key not in known:
-            hint = did_you_mean(key, known) or f"known: {', '.join(sorted(known))}"
-            raise UserError(f"{where} unknown setting '{key}': {hint.strip()}")
-
-
-def _known_paths(method: MethodSettings) -> set[str]:
-    return _paths(config_type(method), "") | _paths(type(method), "method.")
-
-
-def _paths(kind: type[BaseModel], prefix: str) -> set[str]:
-    """Dotted names of all settings in a model, groups left out."""
-    found: set[str] = set()
-    for name, field in kind.model_fields.items():
-        below = group_of(field.annotation)
-        if below is not None:
-            # `method` stands for another class in each run; its settings are added by the caller.
-            found |= set() if name == "method" else _paths(below, f"{prefix}{name}.")
-        else:
-            found.add(f"{prefix}{name}")
-    return found
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            keys += _leaves(value, f"{prefix}{key}.")
-        else:
-            keys.append(f"{prefix}{key}")
-    return keys
-
-
-def _groups(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield config
-    for value in config.values():
-        if isinstance(value, Mapping):
-            yield from _groups(value)

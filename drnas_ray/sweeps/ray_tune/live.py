@@ -3,78 +3,108 @@
 from __future__ import annotations
 
 import atexit
+import math
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
 from rich.console import Console
-from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from drnas_ray.core.durations import duration
 
 # On a terminal the view is redrawn in place; elsewhere a line now and then must do.
 REDRAW_S = 0.5
 LINE_S = 15.0
 
 
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+class ProgressLine:
+    """`name: done/total unit · text`: a bar on a terminal, elsewhere a line now and then.
+
+    unit: of what is counted, where the name does not say it.
+    """
+
+    def __init__(self, name: str, unit: str = "", console: Console | None = None) -> None:
+        self.name, self.unit = name, unit
+        self.console = console or Console(stderr=True, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._shown_at = -math.inf
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to show something again."""
+        pause = REDRAW_S if self.console.is_terminal else LINE_S
+        return time.monotonic() - self._shown_at >= pause
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """Show it now."""
+        self._shown_at = time.monotonic()
+        if not self.console.is_terminal:
+            counted = f"{self.name}: {done}/{total} {self.unit}".rstrip()
+            self.console.print(f"{counted} · {text}", highlight=False)
+            return
+        if self._bar is None:
+            columns = (
+                TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+            )  # fmt: skip
+            self._bar = Progress(*columns, console=self.console, refresh_per_second=4)
+            self._task = self._bar.add_task(self.name, total=None, text="")
+            self._bar.start()
+            # Ctrl-C ends Tune's `fit` without a last call, and the cursor would stay hidden.
+            atexit.register(self._bar.stop)
+        said = f"{self.unit} · {text}" if self.unit else text
+        self._bar.update(self._task, total=total, completed=done, text=said)
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+        if self._bar is not None:
+            self._bar.stop()
+            atexit.unregister(self._bar.stop)
 
 
 class LiveView(tune.Callback):
-    """Reads the trials themselves, so a restored sweep shows what was done before as well.
+    """Shows the state of trials while Tune runs them. Subclasses say it in words.
 
-    jobs: trial folder -> (label, epochs). Tune pickles its callbacks into the experiment, so
-    nothing that holds a terminal is kept in the state.
+    Tune pickles its callbacks into the experiment, so the terminal is left out of the state.
     """
 
-    def __init__(self, name: str, jobs: dict[str, tuple[str, int]]) -> None:
-        self.name, self.jobs = name, jobs
-        self._live: Live | None = None
-        self._shown_at = 0.0
-        self._console = Console(stderr=True, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("epochs · {task.fields[text]}"), console=self._console,
-        )  # fmt: skip
-        self._task = self._bar.add_task(self.name, total=None, text="starting")
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.line = ProgressLine(name, "epochs")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "jobs": self.jobs}
+        return {key: value for key, value in vars(self).items() if key != "line"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        vars(self).update(state)
+        self.line = ProgressLine(self.name, "epochs")
+
+    def state(self, trials: list[Any]) -> tuple[int, int, str]:
+        """Epochs done, epochs in all, and the rest in words."""
+        raise NotImplementedError
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Show the state now, if it is time."""
-        pause = REDRAW_S if self._console.is_terminal else LINE_S
-        if time.monotonic() - self._shown_at >= pause:
-            self._show(trials)
+        """Show the state if it is time."""
+        if self.line.due:
+            self.line.show(*self.state(trials))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Show the last state and leave the terminal."""
-        self._show(trials)
-        if self._live is not None:
-            self._live.stop()
+        self.line.show(*self.state(trials))
+        self.line.close()
 
-    def _show(self, trials: list[Any]) -> None:
-        self._shown_at = time.monotonic()
-        done, total, text = self.state(trials)
-        if not self._console.is_terminal:
-            self._console.print(f"{self.name}: {done}/{total} epochs · {text}", highlight=False)
-            return
-        if self._live is None:
-            self._live = Live(self._bar, console=self._console, refresh_per_second=4)
-            self._live.start()
-            # Ctrl-C ends `fit` without a last call here, and the cursor would stay hidden.
-            atexit.register(self._live.stop)
-        self._bar.update(self._task, total=total, completed=done, text=text)
+
+class SweepView(LiveView):
+    """Reads the trials themselves, so a restored sweep shows what was done before as well.
+
+    jobs: trial folder -> (label, epochs).
+    """
+
+    def __init__(self, name: str, jobs: dict[str, tuple[str, int]]) -> None:
+        super().__init__(name)
+        self.jobs = jobs
 
     def state(self, trials: list[Any]) -> tuple[int, int, str]:
         """Epochs done, epochs in all, and the rest in words."""
@@ -126,60 +156,3 @@ class LiveView(tune.Callback):
             if trial.last_result and trial.last_result.get("val_mean_acc_pct") is not None
         ]
         return [f"best val {max(found)[0]:.1f} % ({max(found)[1]})"] if found else []
-
-
-@dataclass
-class BuildState:
-    """Of `total` cells: `known` to the cache without this call, `done` by it, `failed` (key to
-    reason); wall_s: seconds since the first worker was ready."""
-
-    total: int
-    known: int
-    done: int = 0
-    failed: dict[Any, str] = field(default_factory=dict)
-    wall_s: float = 0.0
-
-    @property
-    def left_s(self) -> float | None:
-        """Estimated seconds to the end, None before the first cell is done."""
-        left = self.total - self.known - self.done - len(self.failed)
-        return self.wall_s / self.done * left if self.done else None
-
-
-class BuildView:
-    """One live line of a `drnas bench build`: cells done, those failed, time left."""
-
-    def __init__(self, console: Console) -> None:
-        self._console, self._shown_at, self._begun = console, 0.0, False
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"), console=console,
-        )  # fmt: skip
-        self._task = self._bar.add_task("cells", total=None, text="starting")
-
-    def __enter__(self) -> BuildView:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def show(self, state: BuildState) -> None:
-        """Show it, if it is time."""
-        done = state.known + state.done
-        whole = done + len(state.failed) == state.total
-        pause = REDRAW_S if self._console.is_terminal else LINE_S
-        if not whole and time.monotonic() - self._shown_at < pause:
-            return
-        self._shown_at = time.monotonic()
-        parts = [f"{state.known} known before"]
-        parts += [f"{len(state.failed)} failed"] if state.failed else []
-        if state.left_s is not None and not whole:
-            parts.append(f"about {duration(state.left_s)} left")
-        if not self._console.is_terminal:
-            line = f"cells: {done}/{state.total} · {' · '.join(parts)}"
-            self._console.print(line, highlight=False)
-            return
-        if not self._begun:
-            self._begun = True
-            self._bar.start()
-        self._bar.update(self._task, total=state.total, completed=done, text=" · ".join(parts))

@@ -1,4 +1,4 @@
-"""The space of a tuning: one dimension for each tuned setting, as `{loguniform: [0.001, 0.1]}`."""
+"""The space of a tuning: one dimension for each tuned setting, such as `{uniform: [0, 0.5]}`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BOUNDS = {
     "qloguniform": 3,
     "randint": 2,
 }
-"""Kind to the count of its numbers: low, high, and for a quantised one its step."""
+"""How many numbers each kind takes: low, high and, for quantised ones, a step."""
 KINDS = (*BOUNDS, "choice")
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One tuned setting. `choice` has options; the others have bounds, quantised ones a step.
+    """One tuned setting. `choice` has options; the others have bounds, quantised ones also a step.
 
-    uniform, quniform: evenly between low and high. loguniform, qloguniform: their logarithm is.
+    uniform, quniform: uniform between low and high. loguniform, qloguniform: log-uniform.
     quniform, qloguniform: multiples of step. randint: whole numbers from low to high - 1.
     whole: its values are whole numbers.
     """
@@ -40,12 +40,12 @@ class Dimension:
 
     @property
     def log(self) -> bool:
-        """Whether values lie evenly on a logarithmic scale."""
+        """Whether values are uniform on a logarithmic scale."""
         return self.kind in ("loguniform", "qloguniform")
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        """Both ends, or every option: what can be tried before anything runs."""
+        """Both ends, or every option: what is checked before anything runs."""
         if self.kind == "choice":
             return self.options
         return self.value(self.low), self.value(self.top)
@@ -56,7 +56,7 @@ class Dimension:
         return self.high - 1 if self.kind == "randint" else self.high
 
     def value(self, raw: float) -> Any:
-        """The setting's value for HyperOpt's number: an option's place, or a number."""
+        """The setting's value for HyperOpt's number, which for a choice is an option's index."""
         if self.kind == "choice":
             return self.options[int(raw)]
         inside = min(max(float(raw), self.low), self.top)
@@ -71,12 +71,14 @@ class Dimension:
             texts = [json.dumps(option, sort_keys=True) for option in self.options]
             text = json.dumps(value, sort_keys=True)
             if text not in texts:
-                raise UserError(f"{self.key}={value!r} is none of its options {list(self.options)}")
+                raise UserError(
+                    f"{self.key}={value!r} is not one of its options {list(self.options)}"
+                )
             return texts.index(text)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserError(f"{self.key}={value!r} is no number: its dimension is {self}")
+            raise UserError(f"{self.key}={value!r} is not a number: its dimension is {self}")
         if not self.low <= value <= self.top or self.value(value) != value:
-            raise UserError(f"{self.key}={value!r} is no value of its dimension {self}")
+            raise UserError(f"{self.key}={value!r} is not a value of its dimension {self}")
         return float(value)
 
     def __str__(self) -> str:
@@ -87,7 +89,7 @@ class Dimension:
 
 
 def dimensions(space: Mapping[str, Mapping[str, Any]]) -> tuple[Dimension, ...]:
-    """The dimensions of a space as a sweep file has it. Raises UserError for the first wrong."""
+    """The dimensions of a sweep file's space. Raises UserError for the first invalid one."""
     if not space:
         raise UserError("empty: name at least one setting, such as arch.lr")
     return tuple(_dimension(key, given) for key, given in space.items())
@@ -108,7 +110,7 @@ def _dimension(key: str, given: Any) -> Dimension:
 
 def _choice(key: str, options: list[Any]) -> Dimension:
     if len(options) < 2:
-        raise UserError(f"{key}: choice {options} leaves nothing to choose: list two or more")
+        raise UserError(f"{key}: choice {options} leaves nothing to choose: list at least two")
     texts = [json.dumps(option, sort_keys=True) for option in options]
     if len(set(texts)) < len(texts):
         raise UserError(f"{key}: choice {options} lists an option twice: list each once")
@@ -122,7 +124,7 @@ def _bounded(key: str, kind: str, numbers: list[Any]) -> Dimension:
     for number in numbers:
         real = isinstance(number, int | float) and not isinstance(number, bool)
         if not real or not math.isfinite(number):
-            raise UserError(f"{key}: {kind} {numbers}: {number!r} is no finite number")
+            raise UserError(f"{key}: {kind} {numbers}: {number!r} is not a finite number")
     low, high = numbers[:2]
     step = numbers[2] if kind.startswith("q") else None
     whole = kind == "randint" or (
@@ -135,7 +137,9 @@ def _bounded(key: str, kind: str, numbers: list[Any]) -> Dimension:
         least = "low + 2 <= high" if kind == "randint" else "low < high"
         raise UserError(f"{key}: {kind} {numbers}: low={low} and high={high} need {least}")
     if "log" in kind and low <= 0:
-        raise UserError(f"{key}: {kind} {numbers}: low={low} has no logarithm, give one above 0")
+        raise UserError(
+            f"{key}: {kind} {numbers}: low={low} has no logarithm: give a number above 0"
+        )
     if step is not None:
         _check_step(key, kind, numbers)
     return Dimension(key, kind, low, high, step, whole=whole)
@@ -149,5 +153,5 @@ def _check_step(key: str, kind: str, numbers: list[Any]) -> None:
     if not fits:
         raise UserError(
             f"{key}: {kind} {numbers}: low and high should be multiples of step={step}, which "
-            "is above 0 and no more than high - low"
+            "should be above 0 and at most high - low"
         )

@@ -13,22 +13,19 @@ from drnas_ray.sweeps.spec.dimensions import dimensions
 class TuningSpec(Settings):
     """HyperOpt (TPE, Bergstra et al., NeurIPS 2011) over the settings of a sweep's runs.
 
-    A point is one value for each key of `space`. It is run under every seed of the sweep in one
-    trial; its objective is the mean over them of `metric` after the last epoch.
+    A point is one value for each key of `space`. One trial runs it under every seed of the sweep,
+    an epoch of each in turn; its objective is the mean over them of `metric` after the last epoch.
 
     space: dotted setting -> one of {uniform: [low, high]}, {loguniform: [low, high]},
         {quniform: [low, high, step]}, {qloguniform: [low, high, step]}, {randint: [low, high]}
-        (high left out), {choice: [...]}.
+        (high excluded), {choice: [...]}.
     trials: points in all, those of `points` included.
-    n_initial_points: so many come first, `points` and then random ones; HyperOpt's model
-        chooses after them.
-    seed: of the random and the modelled points; not of the runs.
-    seeds_at_once: runs of one point that compute at the same time, each with the sweep's
-        resources; 1: one after another.
-    scheduler: `asha` and `median` stop bad points early, `pbt` copies good ones and changes their
-        values on the way.
+    n_initial_points: how many come before HyperOpt's model chooses: `points`, then random ones.
+    seed: of HyperOpt's choices, not of the runs.
+    scheduler: `asha` and `median` stop bad points early; `pbt` copies good ones and changes their
+        values as they train.
     grace_epochs: with `asha` and `median`, epochs before a point may be stopped.
-    reduction_factor: with `asha`, one of so many points goes on at each rung.
+    reduction_factor: with `asha`, the best 1/reduction_factor of the points go on at each rung.
     interval_epochs: with `pbt`, epochs between copies.
     """
 
@@ -39,7 +36,6 @@ class TuningSpec(Settings):
     n_initial_points: int = Field(ge=1)
     points: tuple[dict[str, Any], ...] = ()
     seed: int = Field(0, ge=0, lt=2**31)
-    seeds_at_once: int = Field(1, ge=1)
     scheduler: Literal["none", "asha", "median", "pbt"] = "none"
     grace_epochs: int | None = Field(None, ge=1)
     reduction_factor: int | None = Field(None, ge=2)

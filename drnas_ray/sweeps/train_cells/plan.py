@@ -1,4 +1,4 @@
-"""Which cells `drnas bench build` trains, and by which recipe: what a person wrote, checked."""
+"""Which cells `drnas bench build` trains and with which recipe, read and checked."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from drnas_ray.config import CellRecipe, ShortRecipe, validated
+from drnas_ray.config.overrides import parse_overrides
 from drnas_ray.core.errors import UserError, did_you_mean
 from drnas_ray.data.catalog import check_data
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.nb201 import NB201
-from drnas_ray.sweeps.spec.sweep import settings_of
 
 
 def recipe_of(dataset: str, sets: Iterable[str]) -> CellRecipe:
-    """The recipe of `epochs=12`, `data.train_images=200` and the like over the defaults.
+    """The default recipe with `epochs=12`, `data.train_images=200` and the like put over it.
 
-    Raises UserError, one line, for what is no setting of a recipe or can't work.
+    Raises UserError, one line, for an unknown setting or an impossible recipe.
     """
-    given = settings_of(sets)
-    raw = {**given.pop("config", {}), **given}
+    raw = parse_overrides(sets)
     data = raw.pop("data", {})
     space = raw.pop("space", "nb201")
     for key in raw:
@@ -42,10 +41,10 @@ def recipe_of(dataset: str, sets: Iterable[str]) -> CellRecipe:
 
 
 def cells_of(text: str, recipe: CellRecipe) -> list[str]:
-    """Canonical cells, each once: of `all`, of a file, or `100-random`.
+    """Distinct canonical cells: `all`, those of a file, or `100-random`.
 
-    A file names a cell a line, by its string or number; blank lines and # lines say nothing. The
-    N of `N-random` are distinct, and the same at every call. Raises UserError.
+    A file names one cell per line, by its string or number; blank lines and # lines are skipped.
+    The N of `N-random` are distinct, and the same at every call. Raises UserError.
     """
     space = space_named(recipe.space)
     if not isinstance(space, NB201):
@@ -55,12 +54,12 @@ def cells_of(text: str, recipe: CellRecipe) -> list[str]:
     if match := re.fullmatch(r"(\d+)-random", text):
         wanted, every = int(match[1]), len(_distinct(space, map(space.cell, range(space.size))))
         if not 1 <= wanted <= every:
-            raise UserError(f"cells={text}: there are {every} cells that differ, give 1 to {every}")
+            raise UserError(f"cells={text}: there are {every} distinct cells: give 1 to {every}")
         order = np.random.default_rng(0).permutation(space.size)
         return _distinct(space, (space.cell(int(index)) for index in order))[:wanted]
     path = Path(text)
     if not path.is_file():
-        raise UserError(f"cells={text}: write all, 100-random, or a file with a cell a line")
+        raise UserError(f"cells={text}: write all, 100-random, or a file with one cell per line")
     return _distinct(space, _listed(space, path))
 
 
@@ -79,7 +78,7 @@ def _listed(space: NB201, path: Path) -> list[str]:
         except UserError as error:
             raise UserError(f"line {number} of {path}: {error}") from error
     if not found:
-        raise UserError(f"cells file {path} names no cell: write one a line")
+        raise UserError(f"cells file {path} names no cell: write one per line")
     return found
 
 

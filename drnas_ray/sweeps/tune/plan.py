@@ -1,4 +1,4 @@
-"""From the `search:` section to points and their runs, all that can be checked before they run."""
+"""From the `search:` section to a checked tuning: space, metric, points, scheduler."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MAY_CHANGE = (
     "arch.lr", "arch.betas", "arch.weight_decay", "weights.lr", "weights.lr_min",
     "weights.momentum", "weights.weight_decay", "weights.clip", "method.penalty_scale",
 )  # fmt: skip
-"""What shapes no tensor and is read anew in each epoch: what may change while a search runs."""
+"""Settings that may change while a search runs: they shape no tensor and are read every epoch."""
 LEAST_MEMBERS = 4
-"""Of a population."""
+"""The smallest population."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Tuning:
     spec: TuningSpec
     dims: tuple[Dimension, ...]
     tried: tuple[PlannedRun, ...]
-    """Runs at the extremes of the space, which stand for all to come."""
+    """Runs at the extremes of the space, checked in place of all to come."""
 
     @property
     def label(self) -> str:
@@ -40,16 +40,16 @@ class Tuning:
 
     @property
     def epochs(self) -> int:
-        """The most that a run takes."""
+        """The most epochs that a run takes."""
         return max(run.epochs for run in self.tried)
 
     def runs(self, values: Mapping[str, Any]) -> list[PlannedRun]:
-        """One run a seed. Raises UserError where the values can't go together."""
+        """One run for each seed. Raises UserError where the values exclude each other."""
         return runs_at(self.sweep, values)
 
 
 def runs_at(sweep: SweepConfig, values: Mapping[str, Any]) -> list[PlannedRun]:
-    """The runs of one point: those of a grid with this one point."""
+    """The runs of one point: those of a grid with only this point."""
     grid = {key: [value] for key, value in values.items()}
     fixed = sweep.model_copy(update={"grid": grid, "search": None})
     runs = plan_runs(fixed, axes="search.space")
@@ -63,16 +63,11 @@ def runs_at(sweep: SweepConfig, values: Mapping[str, Any]) -> list[PlannedRun]:
 
 
 def plan_tuning(sweep: SweepConfig) -> Tuning:
-    """The tuning of a sweep with a `search:` section. Raises UserError for the first wrong."""
+    """The tuning of a sweep with a `search:` section. Raises UserError for the first problem."""
     assert sweep.search is not None
     spec = sweep.search
     dims = dimensions(spec.space)
     _check_alone(sweep)
-    if spec.seeds_at_once > len(sweep.seeds):
-        raise UserError(
-            f"search.seeds_at_once={spec.seeds_at_once} with {len(sweep.seeds)} seeds: give no "
-            "more than there are"
-        )
     _check_points(spec, dims)
     tuning = Tuning(sweep, spec, dims, tuple(_tried(sweep, spec, dims)))
     _check_metric(spec.metric, tuning.tried[0])
@@ -87,8 +82,7 @@ def _check_alone(sweep: SweepConfig) -> None:
         if len(given) != 1 or given == ("all",):
             count = "all" if given == ("all",) else len(given)
             raise UserError(
-                f"{what}: {count} are listed, and `search` tunes one: give each a sweep file of "
-                "its own"
+                f"{what}: {count} are listed, and `search` tunes one: give each its own sweep file"
             )
     if sweep.grid:
         raise UserError(
@@ -103,8 +97,8 @@ def _check_alone(sweep: SweepConfig) -> None:
     for name in ("retry_oom", "gpu_free_mib"):
         if getattr(sweep.resources, name):
             raise UserError(
-                f"resources.{name}={getattr(sweep.resources, name)} with `search`: a tuning does "
-                "not use it: leave it out"
+                f"resources.{name}={getattr(sweep.resources, name)} with `search`: tunings do not "
+                "use it, leave it out"
             )
     if sweep.protocol != "search":
         raise UserError(f"protocol {sweep.protocol} with `search`: use protocol search")
@@ -115,8 +109,8 @@ def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
     for number, point in enumerate(spec.points):
         if set(point) != keys:
             raise UserError(
-                f"search.points: the one at {number} sets {sorted(point)}, and a point sets every "
-                f"key of the space: {sorted(keys)}"
+                f"search.points[{number}] sets {sorted(point)}, and a point sets every key of the "
+                f"space: {sorted(keys)}"
             )
         for dim in dims:
             dim.raw(point[dim.key])
@@ -127,10 +121,10 @@ def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
 
 
 def _tried(sweep: SweepConfig, spec: TuningSpec, dims: tuple[Dimension, ...]) -> list[PlannedRun]:
-    """The runs of points to start from and of each key's extremes, the other keys as they begin.
+    """The runs of the given points and of each key's extremes, the other keys at their first value.
 
-    Not every pair of values is tried: a point whose values can't go together is noted as invalid
-    when HyperOpt asks for it.
+    Not every combination is tried: a point whose values exclude each other is noted as invalid when
+    HyperOpt asks for it.
     """
     start = {dim.key: dim.extremes[0] for dim in dims}
     middle = dict(spec.points[0]) if spec.points else start
@@ -161,12 +155,12 @@ def _check_metric(metric: str, run: PlannedRun) -> None:
 
 
 def _check_scheduler(spec: TuningSpec, dims: tuple[Dimension, ...], epochs: int) -> None:
-    takes = {
+    taken_by = {
         "grace_epochs": ("asha", "median"),
         "reduction_factor": ("asha",),
         "interval_epochs": ("pbt",),
     }
-    for name, schedulers in takes.items():
+    for name, schedulers in taken_by.items():
         if getattr(spec, name) is not None and spec.scheduler not in schedulers:
             raise UserError(
                 f"search.{name} with scheduler {spec.scheduler}: it is a setting of "
@@ -193,30 +187,29 @@ def _check_scheduler(spec: TuningSpec, dims: tuple[Dimension, ...], epochs: int)
 def _check_pbt(spec: TuningSpec, run: PlannedRun) -> None:
     if not isinstance(run.config, SearchConfig):
         raise UserError(
-            f"search.scheduler=pbt with method {run.config.method.name}: a copy goes on from "
+            f"search.scheduler=pbt with method {run.config.method.name}: a copy continues "
             "another's supernet, and these runs have none"
         )
     fixed = [key for key in spec.space if key not in MAY_CHANGE]
     if fixed:
         raise UserError(
             f"search.scheduler=pbt with {fixed[0]} in the space: it can't change while a search "
-            f"runs; those that can: {', '.join(MAY_CHANGE)}"
+            f"runs; settings that can: {', '.join(MAY_CHANGE)}"
         )
     if spec.n_initial_points < spec.trials:
         raise UserError(
             f"search.scheduler=pbt with n_initial_points={spec.n_initial_points} of "
             f"trials={spec.trials}: PBT changes values itself, so HyperOpt can't choose any (Ray "
-            "refuses the pair too): give n_initial_points the number of trials, or another "
-            "scheduler"
+            "refuses the pair too): set n_initial_points to trials, or use another scheduler"
         )
     if spec.trials < LEAST_MEMBERS:
         raise UserError(
-            f"search.scheduler=pbt with trials={spec.trials}: a quarter of the members copies "
-            f"another quarter, give {LEAST_MEMBERS} or more"
+            f"search.scheduler=pbt with trials={spec.trials}: the worst quarter of the members "
+            f"copies the best quarter: give at least {LEAST_MEMBERS}"
         )
     epochs = run.epochs
     if spec.interval_epochs is None or spec.interval_epochs >= epochs:
         raise UserError(
-            f"search.scheduler=pbt with interval_epochs={spec.interval_epochs}: say after how many "
-            f"of epochs={epochs} members are compared, such as {max(1, epochs // 5)}"
+            f"search.scheduler=pbt with interval_epochs={spec.interval_epochs}: give the epochs "
+            f"between comparisons, fewer than epochs={epochs}, such as {max(1, epochs // 5)}"
         )

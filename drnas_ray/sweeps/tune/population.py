@@ -1,14 +1,14 @@
 """Population-based training (Jaderberg et al. 2017, arXiv:1711.09846), its synchronous form.
 
-After every `interval_epochs` all members wait for one another. Each of the worst quarter then goes
-on from the state of one of the best quarter, drawn at random, with that one's values changed: each
-is drawn anew from its dimension with probability 1/4, else multiplied by 0.8 or 1.2 (of a choice:
-a neighbouring option).
+After every `interval_epochs` all members wait for one another. Each of the worst quarter then
+continues from the state of one of the best quarter, drawn at random, with its values perturbed:
+each is resampled from its dimension with probability 1/4, else multiplied by 0.8 or 1.2 (for a
+choice: a neighbouring option is taken).
 
-Such a copy is another run, with an id of its own: its settings, the run it goes on from, and the
-epoch. So a run id still stands for one result, and a checkpoint is still of one run. Ray Tune's own
-scheduler changes the settings of a trial under way, forgets its state when a driver is killed, and
-draws from an unseeded generator, so the decisions are made here, from the journal.
+Such a copy is a run of its own, whose id is the hash of its settings, the run it continues, and the
+epoch. So a run id still stands for one result, and a checkpoint still belongs to one run. Ray
+Tune's own scheduler changes the settings of a running trial, loses its state when a driver is
+killed, and draws from an unseeded generator, so the decisions are made here, from the journal.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from drnas_ray.sweeps.tune.searcher import PointSearcher, values_asked
 from drnas_ray.sweeps.tune.tpe import suggest
 
 QUARTER = 4
-RESAMPLED = 0.25
+RESAMPLE_PROBABILITY = 0.25
 FACTORS = (0.8, 1.2)
 
 
 class PopulationSearcher(PointSearcher):
-    """Gives each member a trial a generation; waits where a generation is not complete."""
+    """Gives each member one trial per generation; waits until the generation is complete."""
 
     @property
     def left(self) -> int:
@@ -46,7 +46,7 @@ class PopulationSearcher(PointSearcher):
         return 0 if over else spec.trials * -(-to_come // spec.interval_epochs)
 
     def next_point(self) -> Point | Literal["wait", "finished"]:
-        """A member that is not as far as this generation goes."""
+        """A member that has not reached the end of this generation."""
         while len(self.journal.points) < self.tuning.spec.trials:
             self._begin(len(self.journal.points))
         busy = set(self.live.values())
@@ -64,17 +64,17 @@ class PopulationSearcher(PointSearcher):
             self._decide(due)
 
     def job(self, point: Point) -> dict[str, Any]:
-        """What the trial of a member is told: where it begins, and where its generation ends."""
+        """As for a point, with the epochs at which it begins and its generation ends."""
         assert point.fork is not None
         due, parent, begin = self._due(), point.fork["parent"], point.fork["epoch"]
-        told = {**super().job(point), "until": due, "begin": max([begin, *point.curve])}
-        told["folder"] = f"{point.folder}-e{due:04d}"
+        job = {**super().job(point), "until": due, "begin": max([begin, *point.curve])}
+        job["folder"] = f"{point.folder}-e{due:04d}"
         if parent is not None:
-            told["parent"] = {**self.runs_of(self.journal.points[parent]), "epoch": begin}
-        return told
+            job["parent"] = {**self.runs_of(self.journal.points[parent]), "epoch": begin}
+        return job
 
     def cut_short(self, number: int, epoch: int) -> None:
-        """Note a member that is through with its generation."""
+        """Note a member that has finished its generation."""
         self.journal.end(number, PointStatus.paused, at=epoch)
 
     def _due(self) -> int:
@@ -84,8 +84,8 @@ class PopulationSearcher(PointSearcher):
         return min(self.journal.decided + interval, self.tuning.epochs)
 
     def _reached(self, point: Point, due: int) -> bool:
-        """Nothing is left to do for it in this generation. What failed in this driver is given up;
-        what failed in an earlier one is tried again."""
+        """Whether nothing is left to do for it in this generation. A failure under this driver is
+        final; one under an earlier driver is retried."""
         if point.status == PointStatus.paused:
             return point.at >= due
         return point.ended or (
@@ -93,7 +93,7 @@ class PopulationSearcher(PointSearcher):
         )
 
     def _members(self, before: int | None = None) -> list[Point]:
-        """The point that each member is, or was before it was decided about that epoch."""
+        """Each member's newest point, or its newest before the decision after that epoch."""
         found: dict[int, Point] = {}
         for point in self.journal.points:
             assert point.fork is not None
@@ -113,8 +113,8 @@ class PopulationSearcher(PointSearcher):
         self.journal.add(values, runs, fork=fork)
 
     def _decide(self, epoch: int) -> None:
-        """Who goes on from whom. A driver killed in between is followed by one that decides the
-        same, for all of it follows from the journal."""
+        """Decide which member continues from which, from the journal alone: a driver that follows
+        one killed in between decides the same."""
         before, sign = self._members(before=epoch), self.tuning.spec.sign
         known = {
             point.number: sign * value
@@ -140,10 +140,10 @@ class PopulationSearcher(PointSearcher):
         self.journal.decide(epoch)
 
     def _copy(self, parent: Point, member: int, epoch: int, rng: np.random.Generator) -> None:
-        values = changed(self.tuning.dims, parent.values, rng)
+        values = perturbed(self.tuning.dims, parent.values, rng)
         try:
             runs = self.tuning.runs(values)
-        except UserError:  # values that can't go together: the parent's can
+        except UserError:  # the values exclude each other; the parent's do not
             values = parent.values
             runs = self.tuning.runs(values)
         entries = [
@@ -155,21 +155,21 @@ class PopulationSearcher(PointSearcher):
 
 
 def forked(entry: RunEntry, parent: str, epoch: int, member: int) -> RunEntry:
-    """The entry of a run that goes on from another's state after an epoch."""
+    """The entry of a run that continues from another's state after an epoch."""
     text = f"{entry.run_id} from {parent} after {epoch} as {member}"
     run_id = hashlib.sha256(text.encode()).hexdigest()[:12]
     return entry.forked(run_id, parent, epoch)
 
 
-def changed(
+def perturbed(
     dims: Sequence[Dimension], values: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The values of a copy."""
-    anew = suggest(dims, [], seed=int(rng.integers(2**31)), n_initial_points=1)
+    """The parent's values, perturbed."""
+    fresh = suggest(dims, [], seed=int(rng.integers(2**31)), n_initial_points=1)
     found = {}
     for dim in dims:
-        resampled, up = rng.random() < RESAMPLED, bool(rng.integers(2))
-        found[dim.key] = anew[dim.key] if resampled else _moved(dim, values[dim.key], up)
+        resampled, up = rng.random() < RESAMPLE_PROBABILITY, bool(rng.integers(2))
+        found[dim.key] = fresh[dim.key] if resampled else _moved(dim, values[dim.key], up)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Schedulers that stop bad points early, told again what a driver before this one had seen."""
+"""Schedulers that stop bad points early; a new driver replays to them what earlier ones saw."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from drnas_ray.results.journal import COMPARABLE, Journal
 from drnas_ray.sweeps.tune.plan import Tuning
 
 REDUCTION_FACTOR = 3
-"""Of ASHA (Li et al., MLSys 2020) unless another is given; its authors use 3 or 4."""
+"""ASHA's (Li et al., MLSys 2020) unless another is given; its authors use 3 or 4."""
 OTHERS_NEEDED = 3
-"""Points that the median is taken over, at least."""
+"""The fewest points that a median is taken over."""
 
 
 @dataclass(frozen=True)
 class PastTrial:
-    """As much of a trial as the schedulers look at, for a point that ended before."""
+    """As much of a trial as schedulers read, for a point that ended under an earlier driver."""
 
     trial_id: str
 
 
 def scheduler(tuning: Tuning, journal: Journal) -> TrialScheduler:
-    """Tune's scheduler of the tuning. It compares the objective at equal epochs."""
+    """Tune's scheduler for the tuning. It compares objectives at equal epochs."""
     made = _scheduler(tuning)
     for point in journal.points:
         if point.status not in COMPARABLE:
@@ -58,7 +58,7 @@ def _scheduler(tuning: Tuning) -> TrialScheduler:
             reduction_factor=spec.reduction_factor or REDUCTION_FACTOR,
         )
     if spec.scheduler == "median":
-        never: Any = math.inf  # is a point paused for want of others
+        never: Any = math.inf  # pause a point to wait for others
         return MedianStoppingRule(
             **shared,
             grace_period=grace,

@@ -1,4 +1,4 @@
-"""Tune's searcher of a tuning: asks for points, and tells the journal what comes of them."""
+"""Tune's searcher for a tuning: asks for points and notes in the journal how they end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from ray.tune.search import Searcher
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.journal import Journal, Point, PointStatus
-from drnas_ray.results.status import Status
 from drnas_ray.sweeps.tune.plan import Tuning
 from drnas_ray.sweeps.tune.tpe import suggest
 
 
 class PointSearcher(Searcher):
-    """Points that an earlier driver left unfinished first, then new ones, `at_once` at a time.
+    """First the points that an earlier driver left unfinished, then new ones, `at_once` at a time.
 
-    All that it knows is the journal, so Tune has no state of it to keep. earlier: folders in which
-    a point of that folder name was run before.
+    Everything it knows is in the journal, so Tune need not save its state. earlier: the folders of
+    earlier trials of the point with this folder name.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class PointSearcher(Searcher):
         return {"job": self.job(point)}
 
     def job(self, point: Point) -> dict[str, Any]:
-        """What the trial of a point is told."""
+        """The `job` in the config of a point's trial."""
         return {
             "point": point.number,
             "folder": point.folder,
@@ -61,7 +60,7 @@ class PointSearcher(Searcher):
         }
 
     def runs_of(self, point: Point) -> dict[str, Any]:
-        """The runs of a point, and the folders of trials that had it."""
+        """The runs of a point, and the folders of its earlier trials."""
         assert point.folder is not None
         runs = [{"run_id": run.run_id, "settings": run.config} for run in point.runs]
         return {"runs": runs, "earlier": self.earlier(point.folder)}
@@ -83,16 +82,16 @@ class PointSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note how the point ended. One whose trial was ended from outside is still `running`."""
+        """Note how the point ended. One that a scheduler stopped still has status `running`."""
         number = self.live.pop(trial_id, None)
         if number is None:
             return
         if error or not result:
             self.journal.end(number, PointStatus.error)
             return
-        # The last result comes here only.
+        # Tune passes the last result only to this method.
         self.journal.report(number, int(result["epoch"]), float(result["objective"]))
-        if result["status"] == Status.running:
+        if result["status"] == "running":
             self.cut_short(number, int(result["epoch"]))
         else:
             self.journal.end(number, str(result["status"]))
@@ -109,7 +108,7 @@ class PointSearcher(Searcher):
 
 
 def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
-    """The values of the next point: one to start from, a random one, or HyperOpt's."""
+    """The values of the next point: a given one, a random one, or HyperOpt's choice."""
     spec, number = tuning.spec, len(journal.points)
     if number < len(spec.points):
         return dict(spec.points[number])
@@ -122,7 +121,7 @@ def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
 
 
 def ask(tuning: Tuning, journal: Journal) -> Point:
-    """The next point, noted in the journal; ended at once where it need not, or can't, run."""
+    """The next point, noted in the journal; one that need not or cannot run ends at once."""
     number, values = len(journal.points), values_asked(tuning, journal)
     twin = journal.twin(values)
     if twin is not None:

@@ -1,4 +1,4 @@
-"""HyperOpt's next point, as a function of all points before it: no state, nothing to restore."""
+"""HyperOpt's next point as a function of all points before it: there is no state to restore."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hyperopt import hp, tpe
 
 from drnas_ray.sweeps.spec.dimensions import Dimension
 
-Told = tuple[Mapping[str, Any], float | None]
-"""A point's values and its loss; None while it runs, or where it failed."""
+Observation = tuple[Mapping[str, Any], float | None]
+"""A point's values and its loss: None while it runs, and where it failed."""
 
 
 def suggest(
-    dims: Sequence[Dimension], told: Sequence[Told], *, seed: int, n_initial_points: int
+    dims: Sequence[Dimension], observed: Sequence[Observation], *, seed: int, n_initial_points: int
 ) -> dict[str, Any]:
-    """The point after `told`, which has all points before it in the order they were asked.
+    """The next point after `observed`: all points before it, in the order they were asked for.
 
     Random while there are fewer than n_initial_points, then TPE's (losses are minimised; points
     without one count as the worst). The n-th point takes the n-th number that a generator of
@@ -27,9 +27,9 @@ def suggest(
     """
     domain = hyperopt.Domain(lambda point: point, {d.key: _node(d) for d in dims})
     trials = hyperopt.Trials()
-    tids = list(range(len(told)))
+    tids = list(range(len(observed)))
     results, miscs = [], []
-    for tid, (values, loss) in zip(tids, told, strict=True):
+    for tid, (values, loss) in zip(tids, observed, strict=True):
         ok = {"status": hyperopt.STATUS_OK, "loss": loss}
         results.append({"status": hyperopt.STATUS_NEW} if loss is None else ok)
         miscs.append(
@@ -41,15 +41,15 @@ def suggest(
                 "vals": {d.key: [d.raw(values[d.key])] for d in dims},
             }
         )
-    if told:
-        docs = trials.new_trial_docs(tids, [None] * len(told), results, miscs)
+    if observed:
+        docs = trials.new_trial_docs(tids, [None] * len(observed), results, miscs)
         for doc in docs:
             doc["state"] = hyperopt.JOB_STATE_DONE
         trials.insert_trial_docs(docs)
     trials.refresh()
-    draws = np.random.RandomState(seed).randint(2**31 - 1, size=len(told) + 1)
+    draws = np.random.RandomState(seed).randint(2**31 - 1, size=len(observed) + 1)
     new = tpe.suggest(
-        [len(told)],
+        [len(observed)],
         domain,
         trials,
         int(draws[-1]),
@@ -61,7 +61,7 @@ def suggest(
 
 
 def _node(dim: Dimension) -> Any:
-    """HyperOpt's node of a dimension, the one that Ray Tune makes of its own kind."""
+    """HyperOpt's node for a dimension: the same that Ray Tune makes for its own kind."""
     if dim.kind == "choice":
         return hp.choice(dim.key, list(range(len(dim.options))))
     if dim.kind == "randint":

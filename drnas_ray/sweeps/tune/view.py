@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from drnas_ray.sweeps.ray_tune.live import LiveView, duration
+from drnas_ray.core.durations import duration
+from drnas_ray.sweeps.ray_tune.live import LiveView
 from drnas_ray.sweeps.tune.plan import Tuning
 
 
 class TuningView(LiveView):
-    """As `LiveView`, for trials that are not known before they are asked for."""
+    """Points are not known before the searcher is asked for them.
+
+    left: trials that this driver has to run; in population-based training a member has one for each
+    generation.
+    """
 
     def __init__(self, name: str, tuning: Tuning, left: int) -> None:
-        super().__init__(name, {})
+        super().__init__(name)
         self.tuning, self.left = tuning, left
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "tuning": self.tuning, "left": self.left}
-
     def state(self, trials: list[Any]) -> tuple[int, int, str]:
-        """Epochs done, epochs in all if none is stopped, and the rest in words.
-
-        left: trials that this driver has to run; in population-based training a member has one
-        each generation.
-        """
+        """Epochs done, epochs in all if no point is stopped, and the rest in words."""
         epochs = self.tuning.epochs
         done = stopped = failed = running = epochs_done = 0
         seconds: list[float] = []

@@ -15,7 +15,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.catalog import load_train
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.networks import fresh, trained
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.parsing import retrain_config
 from drnas_ray.spaces import SPACES
 

@@ -1,4 +1,4 @@
-"""Trials that ran out of GPU memory: the next try has a larger share, so fewer neighbours."""
+"""Trials that ran out of GPU memory: the next attempt has a larger share, so fewer neighbours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from drnas_ray.search.device import OUT_OF_MEMORY
 from drnas_ray.sweeps.spec.sweep import Resources
 
 
-class MemoryScheduler(FIFOScheduler):
-    """First in, first out; twice the GPU share after each failure for want of GPU memory.
+class OutOfMemoryScheduler(FIFOScheduler):
+    """First in, first out; doubles the GPU share of a trial that ran out of GPU memory.
 
     At most `retry_oom` times a trial, and up to a whole GPU. A resumed sweep begins with the share
-    that it was given.
+    in its sweep file.
     """
 
     def __init__(self, resources: Resources) -> None:

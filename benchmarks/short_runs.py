@@ -1,6 +1,6 @@
-"""What Ray Tune costs beside the runs themselves, where runs are short: packed and one by one.
+"""What Ray Tune costs beside the runs themselves, where runs are short: in batches and one by one.
 
-    python benchmarks/packing.py TABLE.parquet [RUNS]
+    python benchmarks/short_runs.py TABLE.parquet [RUNS]
 
 Each of three rows is a sweep of REINFORCE on a table (tens of milliseconds a run) on one CPU: the
 same runs in a plain loop in this process, which is the baseline; as Tune trials of a hundred runs
@@ -18,18 +18,18 @@ from pathlib import Path
 
 import torch
 
-from drnas_ray.jobs.single import start
+from drnas_ray.jobs.start import start
 from drnas_ray.sweeps.plan.runs import PlannedRun, plan_runs
-from drnas_ray.sweeps.ray_tune.tuner import HowToRun, TrialJob, cluster, run_jobs
+from drnas_ray.sweeps.ray_tune.session import cluster
+from drnas_ray.sweeps.ray_tune.tuner import ExecutionSettings, TrialSpec, run_trials
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig, Tracking
-from drnas_ray.sweeps.sweep import _packs
-from trainables.pack import PackTrial
-from trainables.search import SearchTrial
+from drnas_ray.sweeps.sweep import batches
+from trainables.trial import JobTrial
 
 
 def plan(path: Path, count: int) -> list[PlannedRun]:
     sweep = {
-        "name": "packing",
+        "name": "short-runs",
         "methods": ["reinforce"],
         "datasets": ["cifar10"],
         "seeds": f"0:{count}",
@@ -38,16 +38,17 @@ def plan(path: Path, count: int) -> list[PlannedRun]:
     return plan_runs(SweepConfig.model_validate(sweep))
 
 
-def timed(jobs: list[TrialJob], kind: type, folder: Path) -> float:
-    how = HowToRun(Resources(), 1, 0, None, Tracking())
+def timed(trials: list[TrialSpec], folder: Path) -> float:
+    execution = ExecutionSettings(Resources(), 1, 0, None, Tracking())
     begun = time.perf_counter()
-    run_jobs(jobs, kind, folder, how)
+    run_trials(trials, JobTrial, folder, execution)
     return time.perf_counter() - begun
 
 
-def alone(runs: list[PlannedRun]) -> list[TrialJob]:
+def alone(runs: list[PlannedRun]) -> list[TrialSpec]:
     return [
-        TrialJob(r.run_id, r.folder, r.label, 1, r.config.model_dump(mode="json")) for r in runs
+        TrialSpec("run_id", r.run_id, r.folder, r.label, 1, r.config.model_dump(mode="json"))
+        for r in runs
     ]
 
 
@@ -62,13 +63,13 @@ def main() -> None:
     print(f"{count} runs, {1e3 * bare / count:.1f} ms each: plain loop {bare:.1f} s")
     with tempfile.TemporaryDirectory() as name, cluster(None):
         folder = Path(name)
-        first = timed(alone(runs[:1]), SearchTrial, folder / "first")
+        first = timed(alone(runs[:1]), folder / "first")
         print(f"start-up (an actor and one trial): {first:.1f} s")
-        for text, jobs, kind in (
-            ("packed", _packs(runs), PackTrial),
-            ("one by one", alone(runs), SearchTrial),
+        for text, trials in (
+            ("in batches", batches(runs)),
+            ("one by one", alone(runs)),
         ):
-            took = timed(jobs, kind, folder / text.replace(" ", "-")) - first
+            took = timed(trials, folder / text.replace(" ", "-")) - first
             files = sum(1 for _ in (folder / text.replace(" ", "-")).rglob("*"))
             print(f"{text:10}  {took:6.1f} s  over {100 * (took / bare - 1):5.1f} %  {files} files")
     print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB peak")

@@ -1,0 +1,84 @@
+"""What a trial drives (`Job`), and what computes inside it (`Steppable`)."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from drnas_ray.jobs import checkpoint
+
+
+class Steppable(Protocol):
+    """One search, training or multi-trial run between two epochs. It knows no ids and no files."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+
+    def step(self) -> dict[str, Any]:
+        """One epoch; its record, with `status` running, done or diverged."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest depends on: tensors, numbers and text only."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+
+
+@runtime_checkable
+class Adoptable(Steppable, Protocol):
+    """One that can also go on from the state of another: a weight-sharing search."""
+
+    def adopt_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from another's state, under the settings of this one."""
+
+
+class Job(ABC):
+    """One run, or several as one, with its records: its checkpoint alone holds all that was found.
+
+    settings: text that stands for all settings of the job; a checkpoint of other settings is
+    refused. restarts: how often the job had been restarted from a checkpoint by now.
+    """
+
+    def __init__(self, settings: str) -> None:
+        self.settings = settings
+        self.records: list[dict[str, Any]] = []
+        self.restarts = 0
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to do."""
+        return bool(self.records) and self.records[-1]["status"] != "running"
+
+    @abstractmethod
+    def step(self) -> dict[str, Any]:
+        """Compute for one step and return its report; a job that ended returns the last again."""
+
+    @abstractmethod
+    def computation_state(self) -> dict[str, Any]:
+        """What the rest of the job depends on, beside its records."""
+
+    @abstractmethod
+    def load_computation_state(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `computation_state` was taken."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole job: tensors, numbers and text only."""
+        kept = {"config": self.settings, "records": json.dumps(self.records)}
+        return {**self.computation_state(), **kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self.load_computation_state(state)
+        self.records = json.loads(state["records"])
+        self.restarts = 1 + (self.records[-1].get("restarts", 0) if self.records else 0)
+
+    def save(self, path: Path) -> None:
+        """Write the whole job to one file, complete or absent."""
+        checkpoint.save(self.state_dict(), path)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
+        self.load_state_dict(checkpoint.load(path, self.settings))
