@@ -24,8 +24,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("drnas_ray.core",),
     ("drnas_ray.spaces", "drnas_ray.cluster", "analysis.style"),
     ("drnas_ray.config",),
-    ("drnas_ray.results", "drnas_ray.benchmarks", "drnas_ray.data", "drnas_ray.supernets",
-     "drnas_ray.methods"),
+    ("drnas_ray.results", "drnas_ray.data", "drnas_ray.supernets", "drnas_ray.methods"),
+    ("drnas_ray.benchmarks",),
     ("drnas_ray.importers", "drnas_ray.blackbox", "drnas_ray.networks"),
     ("drnas_ray.search", "drnas_ray.parsing"),
     ("drnas_ray.jobs", "drnas_ray.sweeps.spec"),
@@ -169,7 +169,16 @@ def test_no_torch_on_the_ground_floor_and_in_analysis():
 
 
 @pytest.mark.parametrize(
-    "package", ["analysis", "drnas_ray.spaces", "drnas_ray.config", "drnas_ray.results"]
+    "package",
+    [
+        "analysis",
+        "drnas_ray.spaces",
+        "drnas_ray.config",
+        "drnas_ray.results",
+        "drnas_ray.data.facts",
+        "drnas_ray.benchmarks",
+        "drnas_ray.cluster",
+    ],
 )
 def test_no_torch_even_through_others(package):
     """All modules of it, imported in a process of their own."""

@@ -12,34 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drnas_ray.config import DataSettings
-from drnas_ray.core.errors import UserError, unknown_name
+from drnas_ray.data.facts import DataShape
 from drnas_ray.spaces.nb201 import OPS
 
 Counts = NDArray[np.int64]
-DEFAULT_SIDE = 32
-"""Pixels to which a data set of the user's own files is brought unless it says otherwise."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """What a data set is like: channels, classes, and the side of its square images in pixels."""
-
-    channels: int
-    classes: int
-    side: int
-
-
-IMAGES: Mapping[str, Images] = {
-    "digits": Images(1, 10, 8),
-    "cifar10": Images(3, 10, 32),
-    "cifar100": Images(3, 100, 32),
-    "svhn": Images(3, 10, 32),
-    "fashion-mnist": Images(1, 10, 28),
-    "imagenet16-120": Images(3, 120, 16),
-}
-OWN_FILES = ("folder", "parquet")
-"""Data sets of a user's own files: their classes are not known without opening them."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +25,9 @@ class NetSize:
     channels: of the stem, C. cells: a stage, N.
     """
 
-    images: Images
+    images: DataShape
     channels: int = 16
     cells: int = 5
-
-
-def images_of(data: DataSettings, classes: int | None = None) -> Images:
-    """What the data set is like, without opening it.
-
-    classes: of a data set of the user's own files; means nothing to the others. Raises UserError
-    where it is needed and not given, or there is no such data set.
-    """
-    if data.name in IMAGES:
-        return IMAGES[data.name]
-    if data.name not in OWN_FILES:
-        raise unknown_name("data set", data.name, (*IMAGES, *OWN_FILES))
-    if classes is None:
-        raise UserError(
-            f"a network for data set '{data.label}' needs its number of classes: add --classes N"
-        )
-    return Images(3, classes, data.image_size or DEFAULT_SIDE)
 
 
 def nb201_costs(choices: NDArray[np.integer], size: NetSize) -> tuple[Counts, Counts]:

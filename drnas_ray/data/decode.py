@@ -18,7 +18,6 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import one_line
 from drnas_ray.data.images import Pixels
 
-DEFAULT_SIDE = 32
 CHUNK = 32
 DECODER = f"pillow {PIL.__version__}"
 """Part of the key of kept pixels: another decoder may differ by a grey level."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
+from drnas_ray.data.decode import DECODER, decode_all
+from drnas_ray.data.facts import side_of
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part
 from drnas_ray.data.splits import held_out_split, mixed_order
@@ -45,7 +46,7 @@ def read_folder(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[s
     """One part, RGB, brought to image_size x image_size; classes are the sorted folder names."""
     path = Path(str(settings.path))
     check_folder(path)
-    side = settings.image_size or DEFAULT_SIDE
+    side = side_of(settings)
     names, files, labels = _listing(path, part)
     images, labels = decoded(
         root,

@@ -20,11 +20,11 @@ from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import facts_of, shape_of
 from drnas_ray.data.files import decoded, fingerprint, one_line
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 
 FOLDER = "ImageNet16"
-CLASSES = 120
 MD5: dict[Part, dict[str, str]] = {
     "train": {
         "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
@@ -40,7 +40,8 @@ MD5: dict[Part, dict[str, str]] = {
     },
     "test": {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"},
 }
-COUNTS: dict[Part, int] = {"train": 151_700, "test": 6_000}
+NAME = "imagenet16-120"
+SHAPE = shape_of(DataSettings(name=NAME))
 
 
 def read_imagenet16_120(
@@ -58,9 +59,9 @@ def read_imagenet16_120(
             )
     # Sums are checked and a gigabyte unpickled when the files are new; later the kept pixels do.
     images, labels = decoded(
-        root, ["imagenet16-120", part, *fingerprint(files)], lambda: _read_files(folder, part)
+        root, [NAME, part, *fingerprint(files)], lambda: _read_files(folder, part)
     )
-    names = tuple(str(label) for label in range(1, CLASSES + 1))
+    names = tuple(str(label) for label in range(1, SHAPE.classes + 1))
     return names, ImageSet.from_arrays(images, labels)
 
 
@@ -68,10 +69,11 @@ def _read_files(folder: Path, part: Part) -> tuple[Pixels, Labels]:
     read = [_read_file(folder / name, md5) for name, md5 in MD5[part].items()]
     images = np.concatenate([images for images, _ in read])
     labels = np.concatenate([labels for _, labels in read])
-    if len(images) != COUNTS[part]:
+    expected = facts_of(NAME).count(part)
+    if len(images) != expected:
         raise UserError(
-            f"the {part} files in {folder} hold {len(images)} images of classes 1 to {CLASSES}, "
-            f"not {COUNTS[part]}: put the complete public files there"
+            f"the {part} files in {folder} hold {len(images)} images of classes 1 to "
+            f"{SHAPE.classes}, not {expected}: put the complete public files there"
         )
     return images, labels
 
@@ -87,13 +89,13 @@ def _read_file(path: Path, md5: str) -> tuple[Pixels, Labels]:
         )
     entry = _unpickle(content, path)
     try:
-        images = np.asarray(entry["data"]).reshape(-1, 3, 16, 16)
+        images = np.asarray(entry["data"]).reshape(-1, SHAPE.channels, SHAPE.side, SHAPE.side)
         labels = np.asarray(entry["labels"], dtype=np.int64)
     except (KeyError, TypeError, ValueError) as error:
         raise _other(path, error) from error
     if images.dtype != np.uint8 or labels.shape != images.shape[:1]:
         raise _other(path, f"{images.dtype} images {images.shape}, labels {labels.shape}")
-    keep = (labels >= 1) & (labels <= CLASSES)
+    keep = (labels >= 1) & (labels <= SHAPE.classes)
     return images[keep], labels[keep] - 1
 
 

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
+from drnas_ray.data.decode import DECODER, decode_all
+from drnas_ray.data.facts import side_of
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 from drnas_ray.data.labels import Rows, class_numbers
@@ -45,7 +46,7 @@ def read_parquet(
     rows = Rows.of(tables)
     names, labels = class_numbers(rows)
     chosen = _part(labels, rows.is_test, part)
-    side = settings.image_size or DEFAULT_SIDE
+    side = side_of(settings)
     files = [table.path for table in tables]
     images, labels = decoded(
         root,

@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import functional as TF
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import check_data, load_test, load_train, search_halves
+from drnas_ray.data.catalog import check_data, load_test, load_train, search_halves
 from drnas_ray.data.decode import decode, decode_all
 
 

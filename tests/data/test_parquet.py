@@ -13,7 +13,7 @@ import torch
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import check_data, load_test, load_train, prepare, search_halves
+from drnas_ray.data.catalog import check_data, load_test, load_train, prepare, search_halves
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10_jpeg.parquet"
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

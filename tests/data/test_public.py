@@ -18,8 +18,8 @@ from torchvision import datasets
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import load_test, load_train, prepare
-from drnas_ray.data.public import SOURCES
+from drnas_ray.data.catalog import load_test, load_train, prepare
+from drnas_ray.data.facts import DATASETS
 
 TINY = {"train": 20, "test": 10}
 
@@ -33,7 +33,11 @@ def md5(path: Path) -> str:
 
 
 def tiny(patch: pytest.MonkeyPatch, name: str) -> None:
-    patch.setitem(SOURCES, name, replace(SOURCES[name], counts=TINY))
+    patch.setitem(
+        DATASETS,
+        name,
+        replace(DATASETS[name], train_images=TINY["train"], test_images=TINY["test"]),
+    )
 
 
 def no_download(self) -> None:

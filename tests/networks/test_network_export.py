@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from drnas_ray.benchmarks.costs import Images
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import DataShape
 from drnas_ray.networks import export
 from drnas_ray.networks.nb201 import NB201Network
 
-IMAGES = Images(channels=2, classes=3, side=7)
+IMAGES = DataShape(channels=2, classes=3, side=7)
 CELL = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 FACTS = {"genotype": CELL, "weights": "invented", "input": {"mean": None}}
 
