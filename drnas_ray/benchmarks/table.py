@@ -182,7 +182,9 @@ class Table:
             raise UserError(f"cells are official strings or whole numbers, not {found.dtype}")
         if found.min() < 0 or found.max() >= CELLS:
             wrong = found.ravel()[np.argmax((found < 0) | (found >= CELLS))]
-            raise UserError(f"cell {wrong} does not exist: NAS-Bench-201 numbers 0 to 15624")
+            raise UserError(
+                f"cell {wrong} does not exist: NAS-Bench-201 numbers its cells 0 to 15624"
+            )
         return found.astype(np.intp, copy=False)
 
     def figures(self, cells: Cells, name: str) -> Any:

@@ -199,7 +199,7 @@ def test_bad_tidy_tables(tmp_path):
         assert not (tmp_path / "t.parquet").exists()
 
     said("x,y\n1,2\n", "no column arch")
-    said("arch,y\nnonsense,2\n", "is no NAS-Bench-201 cell")
+    said("arch,y\nnonsense,2\n", "is not a NAS-Bench-201 cell")
     said(f"arch,y\n{ARCHS[1]},2\n{ARCHS[1]},3\n", "more than once")
     said("arch_index,y\n99999,2\n", "does not exist")
     (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")

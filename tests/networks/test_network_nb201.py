@@ -12,7 +12,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.networks import NETWORKS
 from drnas_ray.networks.nb201 import NB201Network
 from drnas_ray.spaces.nb201 import NB201, OPS
-from drnas_ray.supernets.nb201.supernet import NB201Supernet
+from drnas_ray.supernets.nb201.network import NB201Supernet
 
 SPACE = NB201()
 SAMPLE = [9930, 1835, 11472, 2299, 0, 1, *range(500, 15625, 629)]
