@@ -217,7 +217,7 @@ GOOD = KNOWN[9930]
 )
 def test_what_is_no_genotype_is_refused(bad):
     for ask in (SPACE.check, SPACE.index, SPACE.canonical, SPACE.choices):
-        with pytest.raises(UserError, match="no NAS-Bench-201 cell"):
+        with pytest.raises(UserError, match="not a NAS-Bench-201 cell"):
             ask(bad)
 
 
