@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of derived networks, by formula: no table, no torch.
 
-Counted as NAS-Bench-201's files count (Dong & Yang, arXiv:2001.00326): all parameters;
-multiply-adds of convolutions and of the classifier, its bias counted, for one image.
+Counted as in NAS-Bench-201's files (Dong & Yang, arXiv:2001.00326): all parameters; multiply-adds
+of convolutions and of the classifier, including its bias, for one image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 class NetSize:
     """The network around a cell; the defaults are NAS-Bench-201's own C and N.
 
-    channels: of the stem, C. cells: a stage, N.
+    channels: of the stem, C. cells: per stage, N.
     """
 
     images: DataShape
@@ -31,7 +31,7 @@ class NetSize:
 
 
 def nb201_costs(choices: NDArray[np.integer], size: NetSize) -> tuple[Counts, Counts]:
-    """Parameters and multiply-adds, each (n,), of cells given as operations (n, 1, 6)."""
+    """Parameters and multiply-adds, each (n,), of cells given as operation indices (n, 1, 6)."""
     c, images = size.channels, size.images
     convolutions = [(chosen_area, _on(choices, op)) for op, chosen_area in _AREA.items()]
     pixels = images.side**2
@@ -58,7 +58,7 @@ _AREA = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
 
 
 def _on(choices: NDArray[np.integer], op: str) -> Counts:
-    """(n,): on how many edges the operation stands."""
+    """(n,): on how many edges the operation is."""
     count: Counts = (choices == OPS.index(op)).sum((1, 2))
     return count
 
@@ -66,4 +66,4 @@ def _on(choices: NDArray[np.integer], op: str) -> Counts:
 COSTS: Mapping[str, Callable[[NDArray[np.integer], NetSize], tuple[Counts, Counts]]] = {
     "nb201": nb201_costs
 }
-"""Space to (choices (n, T, E), size) -> parameters and multiply-adds of n cells."""
+"""Space -> function from (choices (n, T, E), size) to parameters and multiply-adds of n cells."""

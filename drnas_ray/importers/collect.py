@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from drnas_ray.benchmarks.columns import CELLS, COSTS, EPOCHS, METRICS, NETWORKS, SPLITS
+from drnas_ray.benchmarks.columns import CELLS, COST_COLUMNS, EPOCHS, METRICS, NETWORKS, SPLITS
 from drnas_ray.importers.trials import CellRecord, Trial
 
 _SETS = ("train", "x-valid", "x-test", "ori-test")
@@ -111,7 +111,7 @@ class Collector:
         measured anew, so only the 200-epoch entry's counts as the cell's.
         """
         for prefix in NETWORKS.values():
-            for cost in COSTS:
+            for cost in COST_COLUMNS:
                 short, whole = (self.numbers.get(f"{prefix}_{cost}_{e}") for e in EPOCHS)
                 found = whole
                 if cost != "latency_s":
@@ -132,7 +132,7 @@ def _costs(runs: Iterable[tuple[int, Trial]]) -> dict[str, float]:
     """
     by_seed = dict(runs)
     found = {}
-    for cost in COSTS:
+    for cost in COST_COLUMNS:
         values = {seed: getattr(trial, cost) for seed, trial in by_seed.items()}
         if cost == "latency_s":
             values = {seed: value for seed, value in values.items() if value > 0}

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.benchmarks.tabular import TabularBenchmark
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.config import (
     BlackBoxConfig,
@@ -67,12 +67,12 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Job
     return BlackBoxRun(config, TrainOnDemand(config, halves, device))
 
 
-def open_table(config: QueryConfig) -> TableBenchmark | None:
+def open_table(config: QueryConfig) -> TabularBenchmark | None:
     """The table that a run asks, None where it trains cells. Raises UserError."""
     path = config.benchmark.table
     if path is None:
         return None
-    return TableBenchmark(Path(path), config.data.name, timed=config.budget_s is not None)
+    return TabularBenchmark(Path(path), config.data.name, timed=config.budget_s is not None)
 
 
 class RecordedJob:
