@@ -1,8 +1,8 @@
 """ImageNet16-120: classes 1..120 of ImageNet at 16x16 pixels, as NAS-Bench-201 uses it.
 
 Downsampled ImageNet: Chrabaszcz et al. 2017, arXiv:1707.08819; the choice of classes: Dong & Yang
-2020, arXiv:2001.00326. The files are pickles. They are read by an unpickler that can build numbers,
-strings, lists, dicts and plain numpy arrays and nothing else, after their md5 sums were checked.
+2020, arXiv:2001.00326. The files are pickles. After their md5 sums were checked, they are read by
+an unpickler that can build numbers, strings, lists, dicts and plain numpy arrays, nothing else.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_imagenet16_120(
                 f"(train_data_batch_1 to 10 and val_data, https://image-net.org/download-images, "
                 f"account needed) into {folder}"
             )
-    # Sums are checked and a gigabyte unpickled when the files are new; later the kept pixels do.
+    # New files are checked and unpickled, a gigabyte; later the cached pixels are enough.
     images, labels = decoded(
         root, [NAME, part, *fingerprint(files)], lambda: _read_files(folder, part)
     )
@@ -72,7 +72,7 @@ def _read_files(folder: Path, part: Part) -> tuple[Pixels, Labels]:
     expected = facts_of(NAME).count(part)
     if len(images) != expected:
         raise UserError(
-            f"the {part} files in {folder} hold {len(images)} images of classes 1 to "
+            f"the {part} files in {folder} contain {len(images)} images of classes 1 to "
             f"{SHAPE.classes}, not {expected}: put the complete public files there"
         )
     return images, labels
@@ -125,12 +125,12 @@ def _plain_dtype(code: str, align: object = False, copy: object = True) -> np.dt
     """
     made = np.dtype(code, align=bool(align), copy=True)
     if made.kind not in "biuf":
-        raise pickle.UnpicklingError(f"it holds values of type {made}")
+        raise pickle.UnpicklingError(f"it contains values of type {made}")
     return made
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """What `_codecs.encode` does in the pickles that Python 3 writes with protocol 2."""
+    """`_codecs.encode` as used in pickles that Python 3 writes with protocol 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes text as {encoding}")
     return text.encode("latin1")

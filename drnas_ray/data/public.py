@@ -48,7 +48,7 @@ SOURCES: dict[str, Source] = {
 
 
 class _Absent(Exception):
-    """The files aren't there, or their md5 sums are wrong."""
+    """The files are missing, or their md5 sums are wrong."""
 
 
 def read_public(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[str, ...], ImageSet]:
@@ -57,7 +57,7 @@ def read_public(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[s
     try:
         names, images, labels = _load(name, root, part)
     except _Absent:
-        # One process downloads; the others wait here and then find it done.
+        # One process downloads; the others wait here and then find the files.
         with lock(root, name):
             try:
                 names, images, labels = _load(name, root, part)
@@ -67,14 +67,14 @@ def read_public(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[s
     expected = facts_of(name).count(part)
     if len(images) != expected or len(labels) != expected:
         raise UserError(
-            f"{name} under {root} holds {len(images)} {part} images and {len(labels)} labels "
+            f"{name} under {root} contains {len(images)} {part} images and {len(labels)} labels "
             f"instead of {expected}: delete {SOURCES[name].place} there to have it downloaded again"
         )
     return names, ImageSet.from_arrays(images, labels)
 
 
 def _load(name: str, root: Path, part: Part) -> tuple[tuple[str, ...], Pixels, Labels]:
-    """Raises _Absent where files are to be downloaded, UserError where they can't be read."""
+    """Raises _Absent where files must be downloaded, UserError where they can't be read."""
     try:
         data = _torchvision(name, root, part, download=False)
     except RuntimeError as error:
@@ -94,7 +94,7 @@ def _load(name: str, root: Path, part: Part) -> tuple[tuple[str, ...], Pixels, L
 
 
 def _torchvision(name: str, root: Path, part: Part, download: bool) -> Any:
-    from torchvision import datasets  # noqa: PLC0415 - slow to load, and digits do without
+    from torchvision import datasets  # noqa: PLC0415 - slow to import
 
     source = SOURCES[name]
     with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def _torchvision(name: str, root: Path, part: Part, download: bool) -> Any:
 
 
 def _download(name: str, root: Path) -> None:
-    """Fetch both parts into a folder aside, then rename file by file into place."""
+    """Fetch both parts into a temporary folder, then move each file into place."""
     source = SOURCES[name]
     with tempfile.TemporaryDirectory(dir=writable_folder(root), prefix=f".{name}-") as aside:
         try:
@@ -116,7 +116,8 @@ def _download(name: str, root: Path) -> None:
         except (OSError, RuntimeError, EOFError, HTTPException) as error:  # URLError is an OSError
             raise UserError(
                 f"{name} is missing or damaged under {root} and can't be downloaded "
-                f"({one_line(error)}): connect this machine, or put {source.place} there"
+                f"({one_line(error)}): connect this machine to the network, or put "
+                f"{source.place} there"
             ) from error
         for file in sorted(Path(aside).rglob("*")):
             if file.is_file() and file.suffix != ".gz":  # archives were unpacked beside themselves

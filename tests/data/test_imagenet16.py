@@ -114,7 +114,7 @@ def test_a_wrong_checksum_is_refused_before_anything_is_unpickled(tiny, root: Pa
 
 def test_a_wrong_count_is_refused(tiny, root: Path, monkeypatch):
     fewer_images(monkeypatch, 151_700, 6_000)
-    with pytest.raises(UserError, match="hold 70 images of classes 1 to 120, not 151700"):
+    with pytest.raises(UserError, match="contain 70 images of classes 1 to 120, not 151700"):
         load_train(SETTINGS, root)
 
 
@@ -141,7 +141,7 @@ def test_hostile_pickles_do_not_run(tiny, root: Path, put):
     ):
         for protocol in (2, 5):
             put("val_data", pickle.dumps(value, protocol))
-            with pytest.raises(UserError, match=r"val_data can't be read \(it (asks for|holds)"):
+            with pytest.raises(UserError, match=r"val_data can't be read \(it (asks for|contains)"):
                 load_test(SETTINGS, root)
             assert not target.exists()
 

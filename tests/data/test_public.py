@@ -199,7 +199,7 @@ def test_a_cut_off_fashion_mnist_file_is_reported(fashion: Path, root: Path, kee
 def test_too_few_images_are_reported(fashion: Path, root: Path):
     for kind, values in [("images-idx3", pixels(19, 28, 28)), ("labels-idx1", pixels(19))]:
         (fashion / f"train-{kind}-ubyte").write_bytes(idx(values))
-    with pytest.raises(UserError, match="holds 19 train images and 19 labels instead of 20"):
+    with pytest.raises(UserError, match="contains 19 train images and 19 labels instead of 20"):
         load_train(DataSettings(name="fashion-mnist"), root)
 
 

@@ -190,7 +190,7 @@ def test_weights_are_dropped_unread(tmp_path):
     )
 
 
-def test_checksum_is_said(files, tmp_path):
+def test_a_wrong_checksum_is_reported(files, tmp_path):
     source, _ = files["single"]
     said = import_benchmark(source, tmp_path / "t.parquet").checksum
     assert said.startswith("WARNING: md5 ") and "3ffb9" in said

@@ -87,7 +87,7 @@ def test_several_recipes_are_never_mixed(folder, tmp_path):
     target = tmp_path / "t.parquet"
     with pytest.raises(UserError, match=r"give --recipe, one of aa11 \(digits.*3 epochs.*; bb22"):
         import_benchmark(folder, target)
-    with pytest.raises(UserError, match="no cell of recipe 'cc': it has aa11, bb22"):
+    with pytest.raises(UserError, match="no cell of recipe 'cc': known: aa11, bb22"):
         import_benchmark(folder, target, recipe="cc")
     assert not target.exists()
     import_benchmark(folder, target, recipe="bb")
