@@ -61,7 +61,7 @@ def kind_of(documents: list[dict[str, Any]], path: Path) -> Kind:
     if any(version.startswith(KUBERAY_API) for version in versions):
         return Kind.kuberay
     if len(documents) > 1:
-        raise UserError(f"{path} holds {len(documents)} YAML documents: `ray up` reads one")
+        raise UserError(f"{path} has {len(documents)} YAML documents: `ray up` reads one")
     provider = documents[0].get("provider")
     given = provider.get("type") if isinstance(provider, dict) else None
     if given not in (Kind.aws, Kind.onprem):

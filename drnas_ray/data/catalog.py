@@ -1,6 +1,6 @@
 """Images of a data set by its settings: training images, test images, the halves of a search.
 
-What is known of each data set stands in `drnas_ray/data/facts.py`. Training and test images come
+The facts of each data set are in `drnas_ray/data/facts.py`. Training and test images come
 from different functions, and a search never calls the one for test images.
 """
 

@@ -57,7 +57,7 @@ def decoded(
 
     Written aside and renamed, so that a reader never meets half a file; processes that start at
     the same time do the work once each and the last one's file stays. A kept file that can't be
-    read is made anew.
+    read is made again.
     """
     digest = hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:24]
     path = root / "decoded" / f"{digest}.npz"

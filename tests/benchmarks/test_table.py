@@ -63,7 +63,7 @@ def test_one_and_many_cells(table):
     assert table.cost(DRNAS) == pytest.approx(0.993) and table.train_s(3) == 6.0
 
 
-def test_what_is_not_known_is_nan(table):
+def test_unknown_figures_are_nan(table):
     assert math.isnan(table.test(7)) and table.valid(7) == pytest.approx(1.035)
     for got in (
         table.test(1, "cifar10", 12), table.valid(1, stat="std"), table.valid(1, stat="n"),
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_nan(table):
     assert table.by_seed(1) == {}
 
 
-def test_what_is_asked_wrongly(table):
+def test_wrong_questions_are_refused(table):
     for cells, match in (
         (-1, "cell -1 does not exist"), ([3, 15_625], "cell 15625 does not exist"),
         ("|x~0|", "not a NAS-Bench-201 cell"), ([1.5], "whole numbers"), (True, "whole numbers"),
@@ -93,7 +93,7 @@ def test_what_is_asked_wrongly(table):
 
 
 def test_a_search_can_not_reach_test_figures(shuffled):
-    """Nothing that it holds, however deep, has one: no table, no file."""
+    """Nothing in it, however deep, has one: no table, no file."""
     asked = TabularBenchmark(shuffled, "cifar10", epochs=12)
     assert asked.query(ARCHS[4]).val_acc_pct == pytest.approx(0.02)
     assert not [name for name in dir(asked) if "test" in name]

@@ -309,7 +309,7 @@ def test_a_file_that_is_not_a_cluster_file_is_refused(text: str, said: str, tmp_
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_no_mistaken_type_crashes_the_check(kind: str) -> None:
+def test_no_wrong_type_crashes_the_check(kind: str) -> None:
     """Each key in turn, at every depth, is a number, a text, a list, a mapping, or gone."""
 
     def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

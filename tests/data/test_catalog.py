@@ -176,7 +176,7 @@ def test_the_root_is_the_argument_then_the_variable_then_the_home_cache(
     assert data_root(None) == tmp_path / ".cache" / "drnas-ray"
 
 
-def test_decoded_images_are_kept_and_made_anew_when_damaged(root: Path):
+def test_decoded_images_are_cached_and_decoded_again_when_damaged(root: Path):
     calls = []
 
     def make():
@@ -204,7 +204,7 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path: Path):
         decoded(tmp_path / "file", ["a"], lambda: (np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0)))
 
 
-def test_image_sets_refuse_what_does_not_fit():
+def test_image_sets_refuse_wrong_types_and_shapes():
     images, labels = torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4)
     data = ImageSet(images, labels)
     assert data.take(torch.tensor([3, 1])).labels.tolist() == [3, 1]

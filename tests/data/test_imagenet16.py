@@ -96,7 +96,7 @@ def test_a_second_load_reads_the_kept_pixels_until_a_file_changes(tiny, root: Pa
     assert not torch.equal(load_train(SETTINGS, root)[1].images, first.images)
 
 
-def test_a_missing_file_says_which_and_where_it_must_lie(tiny, root: Path):
+def test_a_missing_file_is_named_with_its_place(tiny, root: Path):
     (root / "ImageNet16" / "train_data_batch_7").unlink()
     with pytest.raises(UserError) as caught:
         load_train(SETTINGS, root)

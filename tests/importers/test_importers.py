@@ -252,7 +252,7 @@ def test_tidy_tables(tmp_path: Path, kind: str):
     assert np.array_equal(table.test([2, 7, 3]), [2.5, 7.5, np.nan], equal_nan=True)
 
 
-def test_the_command_says_what_memory_the_single_file_forced(tmp_path):
+def test_the_command_reports_the_memory_that_the_single_file_needed(tmp_path):
     torch.save(whole(nas201, (3,)), tmp_path / "a.pth")
     args = ["bench", "import", str(tmp_path / "a.pth"), str(tmp_path / "t.parquet")]
     done = CliRunner().invoke(app, args)

@@ -52,7 +52,7 @@ def test_it_answers_as_an_official_table_does(folder, tmp_path):
     assert table.by_seed(9930, "digits", "valid", 3) == {0: 50.0, 1: 53.0, 2: 59.0}
     assert table.cost(9930, "digits") == 0.5
     assert table.figures(9930, "digits_train_time_s_3") == pytest.approx(3.0)
-    # A training that diverged is no figure, and one figure has no std.
+    # A diverged training has no figure, and a single figure has no std.
     assert table.valid(1835, "digits", 3) == 10.0
     assert math.isnan(table.valid(1835, "digits", 3, "std"))
     assert table.by_seed(1835, "digits", "valid", 3) == {1: 10.0}
@@ -61,7 +61,7 @@ def test_it_answers_as_an_official_table_does(folder, tmp_path):
     assert np.flatnonzero(known).tolist() == alike and done.cells == len(alike) == table.cells
 
 
-def test_what_it_lacks_is_nan_or_refused(folder, tmp_path):
+def test_missing_figures_are_nan_or_refused(folder, tmp_path):
     import_benchmark(folder, tmp_path / "t.parquet")
     table = CellTable.open(tmp_path / "t.parquet")
     assert math.isnan(table.test(9930, "digits", 3)) and math.isnan(table.valid(9930))
@@ -92,7 +92,7 @@ def test_several_recipes_are_never_mixed(folder, tmp_path):
     assert not target.exists()
     import_benchmark(folder, target, recipe="bb")
     assert CellTable.open(target).valid(9930, "digits", 5) == 99.0
-    with pytest.raises(UserError, match="--recipe is of folders"):
+    with pytest.raises(UserError, match="--recipe applies to folders"):
         import_benchmark(target, tmp_path / "u.parquet", recipe="bb")
 
 

@@ -76,7 +76,7 @@ def read_elsewhere(tmp_path_factory) -> tuple[Path, list[dict]]:
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_the_file_computes_what_the_network_does(read_elsewhere, runtime, batch):
+def test_the_file_computes_the_same_as_the_network(read_elsewhere, runtime, batch):
     folder, _ = read_elsewhere
     net = network().eval()
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_the_file_computes_what_the_network_does(read_elsewhere, runtime, batch)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_file_says_what_it_is(read_elsewhere):
+def test_the_file_contains_its_facts(read_elsewhere):
     assert read_elsewhere[1] == [FACTS, FACTS]
 
 

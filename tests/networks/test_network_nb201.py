@@ -57,7 +57,7 @@ def test_parameters_are_the_tables(nb201_table):
 
 
 @pytest.mark.parametrize("index", SAMPLE[:12])
-def test_it_computes_what_the_supernet_does_under_one_hot_weights(index):
+def test_it_computes_the_same_as_the_supernet_with_one_hot_weights(index):
     """Affine normalisation starts as the identity, so with equal weights the two agree."""
     sizes = {"channels": 4, "cells": 2, "in_channels": 2, "classes": 3}
     net = network(index, **sizes).double()

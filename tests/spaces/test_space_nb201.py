@@ -49,7 +49,7 @@ def test_codecs_round_trip(chosen):
 
 
 @given(choices_of_a_cell)
-def test_canonical_is_idempotent_and_no_later_than_the_cell(chosen):
+def test_canonical_is_idempotent_and_never_of_a_higher_index(chosen):
     genotype = SPACE.genotype(np.array([chosen]))
     canonical = SPACE.canonical(genotype)
     assert SPACE.canonical(canonical) == canonical
@@ -186,7 +186,7 @@ def test_another_shape_is_refused(shape):
         SPACE.discretise(np.zeros(shape))
 
 
-def test_what_cannot_be_ranked_is_refused():
+def test_strengths_without_a_ranking_are_refused():
     for bad in (np.nan, [-np.inf] * 5):
         strengths = np.zeros((1, 6, 5))
         if isinstance(bad, list):
@@ -215,7 +215,7 @@ GOOD = KNOWN[9930]
         " " + GOOD,
     ],
 )
-def test_what_is_no_genotype_is_refused(bad):
+def test_a_malformed_genotype_is_refused(bad):
     for ask in (SPACE.check, SPACE.index, SPACE.canonical, SPACE.choices):
         with pytest.raises(UserError, match="not a NAS-Bench-201 cell"):
             ask(bad)
