@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.records.schema import SCHEMAS, as_table
-from drnas_ray.benchmarks.columns import CELLS, DATASETS, column_of
+from drnas_ray.benchmarks.columns import CELLS, PREFIXES, column_of
 from drnas_ray.spaces.nb201 import NB201
 
 SPACE = NB201()
@@ -70,7 +70,7 @@ TAIL = "\nprint(time.perf_counter() - start, time.process_time() - cpu, before, 
 def invented_table(path: Path) -> None:
     rng = np.random.default_rng(0)
     columns = {"arch": [SPACE.cell(i) for i in range(CELLS)]}
-    for data in DATASETS:
+    for data in PREFIXES:
         for split in ("valid", "test"):
             columns[column_of(data, split, 200)] = rng.uniform(10, 95, CELLS)
     pq.write_table(pa.table(columns), path)

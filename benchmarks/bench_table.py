@@ -22,8 +22,8 @@ def mib():
 before, start = mib(), time.perf_counter()
 """
 OURS = """
-from drnas_ray.benchmarks.table import Table
-table = Table.open(sys.argv[1])
+from drnas_ray.benchmarks.table import CellTable
+table = CellTable.open(sys.argv[1])
 first = table.test(CELL)
 first_s, peak = time.perf_counter() - start, mib() - before
 def many(cells): return table.test(cells)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.benchmarks.tabular import TabularBenchmark
 from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
 from drnas_ray.spaces.nb201 import NB201
@@ -26,7 +26,7 @@ QUERIES = 100
 def main() -> None:
     path, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
     torch.set_num_threads(1)
-    table, space = TableBenchmark(path, "cifar10"), NB201()
+    table, space = TabularBenchmark(path, "cifar10"), NB201()
     rng = np.random.default_rng(0)
     begun = time.perf_counter()
     for _ in range(seeds * QUERIES):

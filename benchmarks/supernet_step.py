@@ -19,7 +19,7 @@ from drnas_ray.config import SupernetSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.search.device import device_name, pick_device
 from drnas_ray.supernets.nb201.convert import fused_state
-from drnas_ray.supernets.nb201.supernet import NB201Supernet
+from drnas_ray.supernets.nb201.network import NB201Supernet
 
 
 def seconds(net: NB201Supernet, batch: tuple[torch.Tensor, torch.Tensor], step: str) -> float:

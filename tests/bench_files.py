@@ -61,7 +61,7 @@ def whole(package: Any, indices: tuple[int, ...], **names: str) -> dict[str, Any
 
 
 def folder(package: Any, path: Path, indices: tuple[int, ...], save: Any) -> Path:
-    """The folder format: meta, and a file a cell."""
+    """The folder format: meta, and one file per cell."""
     path.mkdir()
     save({"meta_archs": ARCHS, "evaluated_indexes": set(indices)}, path / "meta.pickle")
     for index in indices:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.derive.candidates import Cells
-from drnas_ray.benchmarks.columns import DATASETS
+from drnas_ray.benchmarks.columns import PREFIXES
 from drnas_ray.benchmarks.costs import COSTS, NetSize
 from drnas_ray.benchmarks.hardware import Hardware
 from drnas_ray.core.errors import UserError, unknown_name
@@ -64,10 +64,10 @@ def costs(
     frame = pd.DataFrame({"params_m": params / 1e6, "flops_m": flops / 1e6})
     if hardware is None:
         return frame
-    if dataset not in DATASETS:
+    if dataset not in PREFIXES:
         raise UserError(
             f"{hardware.table.path} has no latencies for data set '{dataset}': name one of "
-            f"{', '.join(DATASETS)} with --dataset"
+            f"{', '.join(PREFIXES)} with --dataset"
         )
     for device in hardware.devices:
         frame[device + _LATENCY] = hardware.cost(list(cells.genotypes), device, "latency", dataset)

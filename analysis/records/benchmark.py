@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drnas_ray.benchmarks.columns import CELLS, column_of
-from drnas_ray.benchmarks.columns import DATASETS as _PREFIX
-from drnas_ray.benchmarks.table import Table
+from drnas_ray.benchmarks.columns import CELLS, PREFIXES, column_of
+from drnas_ray.benchmarks.table import CellTable
 from drnas_ray.core.errors import UserError, unknown_name
 from drnas_ray.spaces.nb201 import NB201
 
@@ -41,7 +40,7 @@ class BenchmarkTable:
     """Of the trainings that the accuracies come from."""
     cells: int = CELLS
     """Cells with a row; fewer than all in a table of cells that were trained here."""
-    table: Table | None = None
+    table: CellTable | None = None
     """The file, for columns that are read when asked for; None where figures were made up."""
 
     @property
@@ -52,7 +51,7 @@ class BenchmarkTable:
     @classmethod
     def open(cls, path: Path) -> BenchmarkTable:
         """Read a table. Raises UserError if it is missing, damaged, or not the whole benchmark."""
-        table = Table.open(path)
+        table = CellTable.open(path)
         if "recipe_id" in table.facts:
             dataset, epochs = table.facts["dataset"], int(table.facts["epochs"])
             wanted = {(dataset, split): column_of(dataset, split, epochs) for split in SPLITS}
@@ -60,7 +59,7 @@ class BenchmarkTable:
             epochs = 200
             wanted = {
                 (data, split): column_of(data, split, epochs)
-                for data in _PREFIX
+                for data in PREFIXES
                 for split in SPLITS
             }
             for needed in wanted.values():
@@ -80,7 +79,7 @@ class BenchmarkTable:
 
         nan where the table has none. Raises UserError for another name.
         """
-        if self.table is None or dataset not in _PREFIX:
+        if self.table is None or dataset not in PREFIXES:
             return np.full(CELLS, np.nan)
         values: NDArray[np.float64] = self.table.cost(_ALL, dataset, what)
         return values

@@ -1,4 +1,4 @@
-"""What a multi-trial method may ask: the cheap validation figure of a cell, and nothing else."""
+"""What a multi-trial method may ask: the cheap validation accuracy of a cell, nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 class Answer:
     """val_acc_pct: validation accuracy after the benchmark's short training.
 
-    cost_s: what that training would have taken, None where it is not known.
+    cost_s: how long that training would have taken, None where that is unknown.
     """
 
     val_acc_pct: float
@@ -19,11 +19,11 @@ class Answer:
 
 
 class Benchmark(ABC):
-    """One data set's figures. It has no way to a test figure, so no search can read one."""
+    """One data set's figures. It offers no test figure, so no search can read one."""
 
     cheap: ClassVar[bool]
-    """A query takes microseconds, so that a whole run is one step."""
+    """Whether a query takes microseconds, so that a whole run is one step."""
 
     @abstractmethod
     def query(self, genotype: str) -> Answer:
-        """The figures of a cell. Raises UserError if the benchmark lacks it."""
+        """The figures of a cell. Raises UserError if the benchmark lacks the cell."""

@@ -1,9 +1,9 @@
-"""Figures of cells that were trained, kept in a folder of Parquet parts that processes share.
+"""Figures of trained cells, kept in a folder of Parquet parts that processes share.
 
-A part is written aside, renamed into place and never changed: a reader sees all of it or nothing.
-Small parts are merged: first the merged one appears, then those in it go, so a row may be there
-twice for a moment but is never missing. Who trains a cell holds a lock on it that ends with the
-process, however that ends. `pandas.read_parquet(FOLDER)` reads the whole.
+A part appears complete and never changes. Small parts are merged: first the merged part appears,
+then those it replaces are deleted, so a row may be there twice for a moment but is never missing. A
+process that trains a cell holds a lock on it, which ends with the process, however that ends.
+`pandas.read_parquet(FOLDER)` reads the whole cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from drnas_ray.benchmarks.parts import LISTING, MERGING, parts_at
 
 SCHEMA_VERSION = 1
 PARTS_KEPT = 64
-"""A writer merges its own parts when there are so many of one cell each."""
+"""A writer merges its own parts when it has this many, of one cell each."""
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 SCHEMA = pa.schema(
     {
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         "dataset": _TEXT,
         "epochs": _INT,
         "recipe": _TEXT,  # JSON, keys sorted
-        "status": _TEXT,  # done, or diverged: the figures are null then
+        "status": _TEXT,  # done or diverged; diverged: the figures are null
         "val_acc_pct": _REAL,
         "val_loss": _REAL,
         "train_acc_pct": _REAL,
@@ -50,7 +50,7 @@ SCHEMA = pa.schema(
     metadata={"drnas_ray.cache_schema_version": str(SCHEMA_VERSION)},
 )
 Row = dict[str, Any]
-"""Column of `SCHEMA` to value; a missing column is null."""
+"""Column of `SCHEMA` -> value; a missing column is null."""
 Key = tuple[str, str, int]
 """(recipe id, canonical cell, seed)."""
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 class CellCache:
     """One process's view of a folder, or of a URI such as s3://bucket/cells.
 
-    Raises UserError where it can't be made or written.
+    Raises UserError where it can't be created or written.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -70,31 +70,31 @@ class CellCache:
         self.refresh()
 
     def get(self, key: Key) -> Row | None:
-        """What is known of the cell as of the last `refresh`, None where it is nothing."""
+        """The cell's row as of the last `refresh`, None if there is none."""
         return self._rows.get(key)
 
     def rows(self) -> list[Row]:
-        """All that is known as of the last `refresh`, by recipe, cell and seed."""
+        """All rows as of the last `refresh`, sorted by recipe, cell and seed."""
         return [self._rows[key] for key in sorted(self._rows)]
 
     def figure(self, key: Key, train: Callable[[], Row], *, wait: bool = True) -> Row | None:
-        """The row of a cell, trained only if neither this process nor another one has done so.
+        """The row of a cell, which is trained only if no process has done so before.
 
-        wait: for another process that is training it just now; else None is returned then.
+        wait: whether to wait for another process that is training it; if not, None is returned.
         """
         if (row := self.get(key)) is not None:
             return row
         with self.parts.locked(_place(key), wait=wait) as ours:
             if not ours:
                 return None
-            self.refresh()  # it may have been trained until a moment ago
+            self.refresh()  # another process may just have trained it
             if self.get(key) is None:
                 recipe_id, arch, seed = key
                 self.add({**train(), "recipe_id": recipe_id, "arch": arch, "seed": seed})
             return self.get(key)
 
     def refresh(self) -> None:
-        """Read the parts that are new. A damaged one is named in a warning, once, and left out."""
+        """Read new parts. A damaged part is named in a warning, once, and ignored."""
         while True:
             gone = False
             for name in sorted(self.parts.names() - self._seen):
@@ -103,11 +103,11 @@ class CellCache:
                 if rows is not None:
                     self._seen.add(name)
                     _merge_into(self._rows, rows)
-            if not gone:  # else it was merged since the folder was listed: its rows are elsewhere
+            if not gone:  # else it was merged after the folder was listed: its rows are elsewhere
                 return
 
     def add(self, row: Row) -> None:
-        """Keep a row for all processes: when this returns it is on the disk."""
+        """Store a row for all processes: it is on the disk when this returns."""
         name = self._write([row])
         self._own.append(name)
         _merge_into(self._rows, [row])
@@ -116,13 +116,13 @@ class CellCache:
             self._own = []
 
     def compact(self) -> None:
-        """Merge all parts that can be read into one, and clear away what killed processes left."""
+        """Merge all readable parts into one, and delete what killed processes left behind."""
         self._merge(self.parts.names)
         self._own = []
         self.parts.clear()
 
     def _read(self, name: str) -> list[Row] | None:
-        """Rows of a part, none of a damaged one; None where the part is gone."""
+        """Rows of a part, [] for a damaged one; None where the part is gone."""
         try:
             content = self.parts.read(name)
             if content is None:
@@ -130,13 +130,13 @@ class CellCache:
             with pq.ParquetFile(pa.BufferReader(content)) as file:
                 table = file.read(use_threads=False).select(SCHEMA.names).cast(SCHEMA)
             if any(table[name].null_count for name in ("recipe_id", "arch", "seed")):
-                raise ValueError("a row says not which cell it is of")
+                raise ValueError("a row lacks its recipe, cell or seed")
             rows: list[Row] = table.to_pylist()
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             if name not in self._seen:
                 why = (str(error) or type(error).__name__).splitlines()[0]
                 part = f"{self.place}/{name}"
-                log.warning("benchmark cache part %s can't be read (%s): left out", part, why)
+                log.warning("benchmark cache part %s can't be read (%s): ignored", part, why)
             return []
         return rows
 
@@ -149,7 +149,7 @@ class CellCache:
         return name
 
     def _merge(self, which: Callable[[], Iterable[str]]) -> None:
-        """One part in place of several; `which` is asked when nobody else is merging."""
+        """One part in place of several; `which` is called when no other process is merging."""
         with self.parts.locked(MERGING):
             parts = {name: part for name in sorted(which()) if (part := self._read(name))}
             if len(parts) < 2:
@@ -158,19 +158,19 @@ class CellCache:
             for part in parts.values():
                 _merge_into(rows, part)
             self._write([rows[key] for key in sorted(rows)])
-            _merge_into(self._rows, rows.values())  # others' rows may be new here
+            _merge_into(self._rows, rows.values())  # other processes' rows may be new here
             with self.parts.locked(LISTING):
                 for name in parts:
                     self.parts.delete(name)
 
 
 def _place(key: Key) -> int:
-    """The byte of the lock file that stands for a cell, drawn from the key."""
+    """The byte of the lock file that stands for a cell: a hash of its key."""
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") % LISTING
 
 
 def _merge_into(found: dict[Key, Row], rows: Iterable[Row]) -> None:
-    """One row a key. Of two the one that was finished first counts, in whatever order they come."""
+    """One row per key. Of two the one that was finished first counts, whatever their order."""
     for row in rows:
         key = (row["recipe_id"], row["arch"], row["seed"])
         if key not in found or _age(row) < _age(found[key]):

@@ -1,8 +1,8 @@
-"""The columns of a benchmark table: their names, and what they come from in the official files.
+"""The columns of a benchmark table: their names, and their source in the official files.
 
-`{split}_{metric}_{epochs}` is a mean over training seeds; `..._std` (n - 1 in the divisor, so
-null for one seed), `..._n` and `..._by_seed` follow it. Accuracies are in percent, times in
-seconds. Source of the names of sets: NATS-Bench (arXiv:2009.00437) and its README.
+`{split}_{metric}_{epochs}` is a mean over training seeds, with `..._std` (divided by n - 1, so null
+for one seed), `..._n` and `..._by_seed` beside it. Accuracies are in percent, times in
+seconds. Names of sets are those of NATS-Bench (arXiv:2009.00437) and its README.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ SCHEMA_VERSION = 1
 EPOCHS = (12, 200)
 METRICS = ("acc", "loss", "time_s")
 
-DATASETS = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
-"""Our name of a data set to the start of its columns."""
+PREFIXES = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
+"""Our name of a data set -> the start of its columns."""
 
 NETWORKS = {
     "cifar10-valid": "cifar10valid",
@@ -23,7 +23,7 @@ NETWORKS = {
     "cifar100": "cifar100",
     "ImageNet16-120": "imagenet16",
 }
-"""The official name of what a network was trained on, to the start of its columns.
+"""The official name of a network's training set -> the start of its columns.
 
 `cifar10-valid` networks saw 25,000 images of CIFAR-10, `cifar10` networks all 50,000.
 """
@@ -42,26 +42,26 @@ SPLITS = {
         )
     },
 }  # fmt: skip
-"""(network, official set) to our split. `valtest` is validation and test images together."""
+"""(network, official set) -> our split. `valtest` is validation and test images together."""
 
-COSTS = {"params_mb": "parameters in millions", "flops_m": "multiply-adds in millions",
-         "latency_s": "seconds a batch on the authors' GPU"}  # fmt: skip
+COST_COLUMNS = {"params_mb": "parameters in millions", "flops_m": "multiply-adds in millions",
+         "latency_s": "seconds per batch on the authors' GPU"}  # fmt: skip
 
 
 def prefix_of(dataset: str) -> str:
-    """The start of a data set's columns: the official one, or its own name."""
-    return DATASETS.get(dataset) or re.sub(r"\W+", "_", dataset)
+    """The start of a data set's columns: the official one, else from its own name."""
+    return PREFIXES.get(dataset) or re.sub(r"\W+", "_", dataset)
 
 
 def column_of(dataset: str, split: str, epochs: int, metric: str = "acc") -> str:
-    """The column of a figure, a mean over seeds."""
+    """The column of a figure (a mean over seeds)."""
     return f"{prefix_of(dataset)}_{split}_{metric}_{epochs}"
 
 
 def own_network(dataset: str) -> str:
-    """The start of the columns of the network that validation figures are of.
+    """The start of the columns of the network that validation figures come from.
 
-    CIFAR-10's is trained on one half and judged on the other; `cifar10` is that of all images.
+    CIFAR-10's is trained on one half and judged on the other; `cifar10` is trained on all images.
     """
     return network_of(f"{prefix_of(dataset)}_valid")
 

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of derived networks, by formula: no table, no torch.
 
-Counted as NAS-Bench-201's files count (Dong & Yang, arXiv:2001.00326): all parameters;
-multiply-adds of convolutions and of the classifier, its bias counted, for one image.
+Counted as in NAS-Bench-201's files (Dong & Yang, arXiv:2001.00326): all parameters; multiply-adds
+of convolutions and of the classifier, including its bias, for one image.
 """
 
 from __future__ import annotations
@@ -12,67 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drnas_ray.config import DataSettings
-from drnas_ray.core.errors import UserError, unknown_name
+from drnas_ray.data.facts import DataShape
 from drnas_ray.spaces.nb201 import OPS
 
 Counts = NDArray[np.int64]
-DEFAULT_SIDE = 32
-"""Pixels to which a data set of the user's own files is brought unless it says otherwise."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """What a data set is like: channels, classes, and the side of its square images in pixels."""
-
-    channels: int
-    classes: int
-    side: int
-
-
-IMAGES: Mapping[str, Images] = {
-    "digits": Images(1, 10, 8),
-    "cifar10": Images(3, 10, 32),
-    "cifar100": Images(3, 100, 32),
-    "svhn": Images(3, 10, 32),
-    "fashion-mnist": Images(1, 10, 28),
-    "imagenet16-120": Images(3, 120, 16),
-}
-OWN_FILES = ("folder", "parquet")
-"""Data sets of a user's own files: their classes are not known without opening them."""
 
 
 @dataclass(frozen=True)
 class NetSize:
     """The network around a cell; the defaults are NAS-Bench-201's own C and N.
 
-    channels: of the stem, C. cells: a stage, N.
+    channels: of the stem, C. cells: per stage, N.
     """
 
-    images: Images
+    images: DataShape
     channels: int = 16
     cells: int = 5
 
 
-def images_of(data: DataSettings, classes: int | None = None) -> Images:
-    """What the data set is like, without opening it.
-
-    classes: of a data set of the user's own files; means nothing to the others. Raises UserError
-    where it is needed and not given, or there is no such data set.
-    """
-    if data.name in IMAGES:
-        return IMAGES[data.name]
-    if data.name not in OWN_FILES:
-        raise unknown_name("data set", data.name, (*IMAGES, *OWN_FILES))
-    if classes is None:
-        raise UserError(
-            f"a network for data set '{data.label}' needs its number of classes: add --classes N"
-        )
-    return Images(3, classes, data.image_size or DEFAULT_SIDE)
-
-
 def nb201_costs(choices: NDArray[np.integer], size: NetSize) -> tuple[Counts, Counts]:
-    """Parameters and multiply-adds, each (n,), of cells given as operations (n, 1, 6)."""
+    """Parameters and multiply-adds, each (n,), of cells given as operation indices (n, 1, 6)."""
     c, images = size.channels, size.images
     convolutions = [(chosen_area, _on(choices, op)) for op, chosen_area in _AREA.items()]
     pixels = images.side**2
@@ -99,7 +58,7 @@ _AREA = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
 
 
 def _on(choices: NDArray[np.integer], op: str) -> Counts:
-    """(n,): on how many edges the operation stands."""
+    """(n,): on how many edges the operation is."""
     count: Counts = (choices == OPS.index(op)).sum((1, 2))
     return count
 
@@ -107,4 +66,4 @@ def _on(choices: NDArray[np.integer], op: str) -> Counts:
 COSTS: Mapping[str, Callable[[NDArray[np.integer], NetSize], tuple[Counts, Counts]]] = {
     "nb201": nb201_costs
 }
-"""Space to (choices (n, T, E), size) -> parameters and multiply-adds of n cells."""
+"""Space -> function from (choices (n, T, E), size) to parameters and multiply-adds of n cells."""

@@ -1,4 +1,4 @@
-"""Where a cache keeps its parts: a local or shared folder with locks, or a store without them."""
+"""Where a cache keeps its parts: a local or shared folder with locks, or a store without locks."""
 
 from __future__ import annotations
 
@@ -15,74 +15,74 @@ from drnas_ray.core.files import locked, write_atomically
 from drnas_ray.core.stores import Store
 
 LISTING = 2**62
-"""The byte that is locked while the folder is listed or parts go; cells have those below."""
+"""The byte that is locked while the folder is listed or parts are deleted; cells use lower ones."""
 MERGING = LISTING + 1
-"""The byte that is locked by who merges: two at once would each keep a copy of the same rows."""
+"""The byte that is locked while merging: two at once would each keep a copy of the same rows."""
 STALE_S = 3600.0
-"""What was written aside and left there so long ago is of a process that was killed."""
+"""A temporary file of this age is left over from a killed process."""
 
 
 class Parts(ABC):
-    """Files named part-*.parquet that appear whole and never change."""
+    """Files named part-*.parquet that appear complete and never change."""
 
     @abstractmethod
     def names(self) -> set[str]:
-        """All that are there."""
+        """The names of all parts."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """A part's content, None where it is gone. Raises UserError or OSError."""
+        """The content of a part, None where it is gone. Raises UserError or OSError."""
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
-        """A new part, on the disk when this returns. Raises UserError."""
+        """Write a new part; it is on the disk when this returns. Raises UserError."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """A part that may be gone already."""
+        """Delete a part, which may be gone already."""
 
     @contextmanager
     def locked(self, byte: int, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
         """Hold one byte of the lock, as `core.files.locked` does.
 
-        Where there are no locks it yields True: at worst a cell is trained twice.
+        True where there are no locks: at worst a cell is trained twice.
         """
         yield True
 
-    def clear(self) -> None:  # noqa: B027  (where nothing is written aside)
-        """Delete what killed processes left aside."""
+    def clear(self) -> None:  # noqa: B027  (for places without temporary files)
+        """Delete temporary files of killed processes."""
 
 
 def parts_at(place: Path | str) -> Parts:
-    """The parts of a folder or a URI. Raises UserError where it can't be made or written."""
+    """The parts of a folder or a URI. Raises UserError where it can't be created or written."""
     return StoreParts(Store.open(str(place))) if is_uri(place) else FolderParts(Path(place))
 
 
 class StoreParts(Parts):
-    """On a store such as S3, which knows no locks."""
+    """On a store such as S3, which has no locks."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def names(self) -> set[str]:
-        """All that are there."""
+        """The names of all parts."""
         return {name for name in self.store.names() if name.startswith("part-")}
 
     def read(self, name: str) -> bytes | None:
-        """A part's content, None where it is gone."""
+        """The content of a part, None where it is gone."""
         return self.store.read(name) if self.store.has(name) else None
 
     def write(self, name: str, content: bytes) -> None:
-        """A new part."""
+        """Write a new part."""
         self.store.write(name, content)
 
     def delete(self, name: str) -> None:
-        """A part that may be gone already."""
+        """Delete a part, which may be gone already."""
         self.store.delete(name)
 
 
 class FolderParts(Parts):
-    """In a folder that processes share, with POSIX locks that end with who holds them."""
+    """In a folder that processes share, with POSIX locks that end with the process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,13 +91,13 @@ class FolderParts(Parts):
             (folder / ".lock").touch()
 
     def names(self) -> set[str]:
-        """All that are there."""
-        # Not while parts are deleted: a listing may miss a new part, and the ones merged into it.
+        """The names of all parts."""
+        # Not while parts are deleted: a listing may miss a new part and those merged into it.
         with self.locked(LISTING, shared=True), os.scandir(self.folder) as entries:
             return {e.name for e in entries if e.name.startswith("part-")}
 
     def read(self, name: str) -> bytes | None:
-        """A part's content, None where it is gone."""
+        """The content of a part, None where it is gone."""
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
@@ -109,7 +109,7 @@ class FolderParts(Parts):
             write_atomically(self.folder / name, content, sync=True)
 
     def delete(self, name: str) -> None:
-        """A part that may be gone already."""
+        """Delete a part, which may be gone already."""
         (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
@@ -124,7 +124,7 @@ class FolderParts(Parts):
             yield ours
 
     def clear(self) -> None:
-        """Delete what killed processes left aside."""
+        """Delete temporary files of killed processes."""
         for path in self.folder.glob(".part-*"):
             try:
                 if time.time() - path.stat().st_mtime > STALE_S:

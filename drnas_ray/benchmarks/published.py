@@ -1,4 +1,4 @@
-"""The published tables (`published.yaml`): every figure as it is printed, with its source."""
+"""The published tables (`published.yaml`): every figure as printed, with its source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from drnas_ray.core.errors import unknown_name
 
 NAMES = ("nb201", "cifar10", "imagenet")
-"""The tables there are."""
+"""Names of the tables."""
 _FIGURE = re.compile(r"(?:~ )?(\d+(?:\.\d+)?)(?: ± (\d+\.\d+))?")
 _KINDS = ("manual", "RL", "evolution", "SMBO", "gradient")
 
@@ -31,19 +31,19 @@ class Figure(_Part):
 
     @property
     def mean(self) -> float | None:
-        """The number, None for a word or `-`."""
+        """The number; None for a word or `-`."""
         match = _FIGURE.fullmatch(self.text)
         return None if match is None else float(match[1])
 
     @property
     def std(self) -> float | None:
-        """The number behind ±, None where none is printed."""
+        """The number after ±; None where none is printed."""
         match = _FIGURE.fullmatch(self.text)
         return None if match is None or match[2] is None else float(match[2])
 
 
 class Column(_Part):
-    """One column. `key` says which figure it is; `dataset` of which data set."""
+    """One column. `key` names the figure, `dataset` its data set."""
 
     key: str
     heading: str
@@ -56,14 +56,14 @@ class Row(_Part):
     label: str
     cite: str = ""
     marks: str = ""
-    """Footnote marks printed behind the name."""
+    """Footnote marks printed after the name."""
     cost_mark: str = ""
-    """The mark printed behind the search cost."""
+    """The mark printed after the search cost."""
     figures: tuple[Figure, ...]
     ours: tuple[str, ...] = ()
-    """Labels of our runs that are this row."""
+    """Labels of our runs that belong to this row."""
     searched_on: str | None = None
-    """The data set of the search; None: the table's own."""
+    """The data set searched on; None: the table's own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -78,7 +78,7 @@ class PublishedTable(_Part):
     title: str
     source: str
     space: str
-    """Runs of this space are what its rows are compared with."""
+    """Its rows are compared with runs on this space."""
     columns: tuple[Column, ...] = Field(min_length=1)
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
@@ -101,7 +101,7 @@ class PublishedTable(_Part):
         return self
 
     def row(self, label: str) -> Row:
-        """The row of that name. Raises UserError if there is none."""
+        """The row with this label. Raises UserError if there is none."""
         for row in self.rows:
             if row.label == label:
                 return row
@@ -116,7 +116,7 @@ def _distinct(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"'{name}' is there twice")
+            raise ValueError(f"'{name}' is given twice")
         seen.add(name)
 
 

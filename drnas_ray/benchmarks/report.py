@@ -1,8 +1,8 @@
-"""What `drnas bench info` and `query` say: coverage, optima, known cells beside print.
+"""What `drnas bench info` and `query` print: coverage, optima, known cells beside published ones.
 
-Published figures: DrNAS (Chen et al., ICLR 2021, arXiv:2006.10355), table on NAS-Bench-201, whose
-rows ResNet, DARTS (all skips), DrNAS and optimal are the cells named here; the first three figures'
-origin is NAS-Bench-201 (Dong & Yang, ICLR 2020, arXiv:2001.00326).
+Published figures: the NAS-Bench-201 table of DrNAS (Chen et al., ICLR 2021, arXiv:2006.10355), with
+rows ResNet, DARTS (all skips), DrNAS and optimal; the first two are NAS-Bench-201's own (Dong &
+Yang, ICLR 2020, arXiv:2001.00326).
 """
 
 from __future__ import annotations
@@ -15,62 +15,63 @@ from typing import Any
 
 import numpy as np
 
-from drnas_ray.benchmarks.columns import CELLS, COSTS, DATASETS, EPOCHS, column_of
+from drnas_ray.benchmarks.columns import CELLS, COST_COLUMNS, EPOCHS, PREFIXES, column_of
 from drnas_ray.benchmarks.hardware import Hardware
+from drnas_ray.benchmarks.numbering import cell_numbers
 from drnas_ray.benchmarks.published import published
-from drnas_ray.benchmarks.table import Table
+from drnas_ray.benchmarks.table import CellTable
 from drnas_ray.spaces.nb201 import NB201
 
 SOURCE = "arXiv:2006.10355 and arXiv:2001.00326"
 SPLITS = ("valid", "test")
-SIX = tuple((data, split) for data in DATASETS for split in SPLITS)
+SIX = tuple((data, split) for data in PREFIXES for split in SPLITS)
 """The order in which papers print the 200-epoch figures."""
 KNOWN = {"ResNet": 11472, "all skip": 1835, "DrNAS": 9930}
-"""Name to index; all but the second are rows of `published.yaml`."""
+"""Name -> index; all but the second are rows of `published.yaml`."""
 ALL_SKIP = (39.77, 54.30, 15.03, 15.61, 16.43, 16.32)
-"""The six published figures in percent of the cell that the table has no row of its own for."""
+"""The six published figures in percent of the cell without a row of its own in that table."""
 _DETAILS = ("arch", "arch_index", "unique_group", "_std", "_n", "_by_seed")
 CLOSE = 0.1
-"""Percent. File versions differ by this much; the ResNet row by up to 0.7."""
+"""Percent. Versions of the official file differ by this much; in the ResNet row by up to 0.7."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """A cell's six figures in percent beside print; index None: each column's own optimum."""
+class KnownCell:
+    """A cell's six figures in percent, here and published; index None: each column's optimum."""
 
     name: str
     index: int | None
     here: tuple[float, ...]
-    printed: tuple[float, ...]
+    published: tuple[float, ...]
 
     @property
-    def off(self) -> float:
-        """The largest difference from print in percent, nan if a figure is missing."""
-        return float(np.max(np.abs(np.subtract(self.here, self.printed))))
+    def deviation(self) -> float:
+        """The largest difference from a published figure in percent, nan if one is missing here."""
+        return float(np.max(np.abs(np.subtract(self.here, self.published))))
 
 
-def lines(table: Table) -> list[Line]:
-    """Known cells and the optima, as far as the table has them."""
-    print_of = published("nb201").numbers
+def known_cells(table: CellTable) -> list[KnownCell]:
+    """Known cells and the optimum of each column, as far as the table has them."""
+    published_row = published("nb201").numbers
     found = [
-        Line(
+        KnownCell(
             name,
             index,
             tuple(_figure(table, index, *of) for of in SIX),
-            ALL_SKIP if name == "all skip" else print_of(name),
+            ALL_SKIP if name == "all skip" else published_row(name),
         )
         for name, index in KNOWN.items()
     ]
     optima = tuple(best(table, column_of(data, split, 200))[1] for data, split in SIX)
-    return [*found, Line("optimal", None, optima, print_of("optimal"))]
+    return [*found, KnownCell("optimal", None, optima, published_row("optimal"))]
 
 
-def _figure(table: Table, index: int, dataset: str, split: str) -> float:
+def _figure(table: CellTable, index: int, dataset: str, split: str) -> float:
     return float(table.figures(index, column_of(dataset, split, 200)))
 
 
-def best(table: Table, name: str) -> tuple[int | None, float]:
-    """Index and value of a column's largest number, (None, nan) where it has none."""
+def best(table: CellTable, name: str) -> tuple[int | None, float]:
+    """Index and value of a column's largest number, (None, nan) if it has no number."""
     values = table.column(name) if name in table.names else np.full(CELLS, np.nan)
     if np.isnan(values).all():
         return None, math.nan
@@ -78,16 +79,16 @@ def best(table: Table, name: str) -> tuple[int | None, float]:
     return index, float(values[index])
 
 
-def coverage(table: Table) -> Iterator[tuple[str, int, str, int | None, float]]:
-    """For every accuracy and cost column: name, cells with a figure, trainings a cell, optimum.
+def coverage(table: CellTable) -> Iterator[tuple[str, int, str, int | None, float]]:
+    """For every accuracy and cost column: name, cells with a figure, trainings per cell, optimum.
 
-    Trainings a cell are "14% 1, 35% 2, 51% 3", or empty where the table doesn't say. The optimum
+    Trainings per cell are "14% 1, 35% 2, 51% 3", or empty where the table doesn't say. The optimum
     is index and value, for accuracies only.
     """
     names = [column_of(data, split, epochs) for epochs in EPOCHS for data, split in SIX]
-    names += [f"{prefix}_{cost}" for prefix in DATASETS.values() for cost in COSTS]
-    names += [column_of(data, "train", epochs, "time_s") for data in DATASETS for epochs in EPOCHS]
-    if "recipe_id" in table.facts:  # trained here: all that it has
+    names += [f"{prefix}_{cost}" for prefix in PREFIXES.values() for cost in COST_COLUMNS]
+    names += [column_of(data, "train", epochs, "time_s") for data in PREFIXES for epochs in EPOCHS]
+    if "recipe_id" in table.facts:  # trained here: every column
         listed = (name for name in table.names if not name.endswith(_DETAILS))
         names = [name for name in listed if "_seeds_" not in name]
     for name in names:
@@ -99,7 +100,7 @@ def coverage(table: Table) -> Iterator[tuple[str, int, str, int | None, float]]:
         yield name, known, _trainings(table, f"{name}_n"), index, value
 
 
-def _trainings(table: Table, name: str) -> str:
+def _trainings(table: CellTable, name: str) -> str:
     if name not in table.names:
         return ""
     counts = table.column(name)
@@ -108,12 +109,12 @@ def _trainings(table: Table, name: str) -> str:
     return ", ".join(f"{s:.0f}% {int(n)}" for n, s in zip(values, shares, strict=True))
 
 
-def query(table: Table, cell: str | int, hardware: Path | None = None) -> dict[str, Any]:
-    """All that a table says of one cell; what it doesn't know is left out.
+def query(table: CellTable, cell: str | int, hardware: Path | None = None) -> dict[str, Any]:
+    """All figures of one cell; missing ones are left out.
 
-    Keys are column names, accuracies in percent. Raises UserError for what is no cell.
+    Keys are column names, accuracies are in percent. Raises UserError if `cell` is not a cell.
     """
-    index = int(table.rows(cell))
+    index = int(cell_numbers(cell))
     found: dict[str, Any] = {"arch_index": index, "arch": NB201().cell(index)}
     sources = [table] if hardware is None else [table, Hardware(hardware).table]
     for source in sources:

@@ -1,7 +1,7 @@
-"""A benchmark table in Parquet: figures of NAS-Bench-201's cells, columns read when asked for.
+"""A benchmark table in Parquet: figures of NAS-Bench-201's cells; columns are read on demand.
 
-Reads what `drnas bench import` writes, and any Parquet with a column of cells and the same names
-of columns (docs/bench.md). Right by default: 200 epochs, mean over the benchmark's seeds, CIFAR-10
+Reads what `drnas bench import` writes, and any Parquet file with a column of cells and the same
+column names (docs/bench.md). Defaults: 200 epochs, mean over the benchmark's seeds, CIFAR-10
 validation from `cifar10-valid` networks and test from those trained on all 50,000 images.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,28 @@ from numpy.typing import NDArray
 
 from drnas_ray.benchmarks.columns import (
     CELLS,
-    COSTS,
-    DATASETS,
+    COST_COLUMNS,
     EPOCHS,
     NETWORKS,
+    PREFIXES,
     column_of,
     network_of,
     prefix_of,
 )
+from drnas_ray.benchmarks.numbering import Cells, cell_numbers
 from drnas_ray.core.errors import UserError, unknown_name
 from drnas_ray.spaces.nb201 import NB201
 
-Cells = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
-"""One cell or many, as official strings or official numbers (0 to 15,624)."""
 Numbers = NDArray[np.float64]
 STATS = {"mean": "", "std": "_std", "n": "_n"}
 _SPACE = NB201()
 _ACCURACY = re.compile(r"(?P<prefix>\w+?)_(valid|test)_acc_(?P<epochs>\d+)")
 
 
-class Table:
-    """Figures of cells; made by `open`. One cell gives a float, many an array; nan: not known.
+class CellTable:
+    """Figures of cells; made by `open`. One cell gives a float, many give an array; nan: unknown.
 
-    A search never gets one, but a `bench.search.TableBenchmark`, which has no test figures.
+    A search never gets one, only a `TabularBenchmark`, which has no test figures.
     """
 
     def __init__(self, path: Path, file: pq.ParquetFile) -> None:
@@ -58,8 +56,8 @@ class Table:
         self._columns: dict[str, Numbers] = {}
 
     @classmethod
-    def open(cls, path: Path | str) -> Table:
-        """Read the file's list of columns, no figures yet.
+    def open(cls, path: Path | str) -> CellTable:
+        """Read the names of the file's columns, no figures yet.
 
         Raises UserError if it is missing, damaged, or has no column of cells.
         """
@@ -67,10 +65,12 @@ class Table:
         if path.is_dir():
             raise UserError(
                 f"benchmark table {path} is a folder: `drnas bench import {path} TABLE` makes a "
-                "table of an official folder or of trained cells"
+                "table from an official folder or from trained cells"
             )
         if not path.is_file():
-            raise UserError(f"no benchmark table {path}: give a NAS-Bench-201 Parquet file")
+            raise UserError(
+                f"benchmark table {path} does not exist: give a NAS-Bench-201 Parquet file"
+            )
         try:
             table = cls(path, pq.ParquetFile(path, memory_map=True))
         except (pa.ArrowException, OSError) as error:
@@ -89,25 +89,25 @@ class Table:
 
     @cached_property
     def fidelities(self) -> dict[str, tuple[int, ...]]:
-        """Data sets and the epochs after which they have accuracies; the official ones always."""
-        found = {name: set(EPOCHS) for name in DATASETS}
-        official = {*DATASETS.values(), *NETWORKS.values()}
+        """Data sets -> epochs after which there are accuracies; official ones are always listed."""
+        found = {name: set(EPOCHS) for name in PREFIXES}
+        official = {*PREFIXES.values(), *NETWORKS.values()}
         for name in self.names:
             if match := _ACCURACY.fullmatch(name):
                 prefix = match["prefix"]
-                known = next((n for n, start in DATASETS.items() if start == prefix), None)
+                known = next((n for n, start in PREFIXES.items() if start == prefix), None)
                 if known is not None or prefix not in official:
                     found.setdefault(known or prefix, set()).add(int(match["epochs"]))
         return {name: tuple(sorted(epochs)) for name, epochs in found.items()}
 
     def _named(self, dataset: str, split: str, epochs: int, metric: str = "acc") -> str:
-        """A figure's column. Raises UserError for a data set or epochs that are in no column."""
+        """A figure's column. Raises UserError for a data set or epochs without any column."""
         here = self.fidelities.get(dataset)
         if here is None:
             raise unknown_name("benchmark data set", dataset, self.fidelities)
         if epochs not in here:
             listed = ", ".join(map(str, here))
-            raise UserError(f"no figures of {dataset} after {epochs} epochs: there are {listed}")
+            raise UserError(f"no figures of {dataset} after {epochs} epochs: known: {listed}")
         return column_of(dataset, split, epochs, metric)
 
     @cached_property
@@ -116,7 +116,7 @@ class Table:
         if "drnas_bench_schema" in self.facts and self._file.metadata.num_rows == CELLS:
             return None
         archs = self._read("arch").to_pylist()
-        # The order is a fixed list: comparing it is quicker than looking up each cell.
+        # The order is fixed: comparing is quicker than looking up each cell.
         if len(archs) == CELLS and all(
             arch == _SPACE.cell(index) for index, arch in enumerate(archs)
         ):
@@ -133,22 +133,22 @@ class Table:
 
     def has(self, cells: Cells) -> bool | NDArray[np.bool_]:
         """Whether the file has a row of the cell."""
-        rows = self.rows(cells)
+        rows = cell_numbers(cells)
         if self._places is None:
             return np.ones(rows.shape, bool) if rows.ndim else True
         found = np.isin(rows, self._places)
         return found if rows.ndim else bool(found)
 
     def column(self, name: str) -> Numbers:
-        """(15625,) a column of numbers in the benchmark's order, nan where it has none.
+        """(15625,) a column of numbers in the benchmark's order, nan where a number is missing.
 
-        Raises UserError if there is no such column, or not of numbers.
+        Raises UserError if there is no such column, or if it doesn't hold numbers.
         """
         if name not in self._columns:
             try:
                 values = _numbers(self._read(name).cast(pa.float64()))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise UserError(f"column '{name}' of {self.path} has no numbers") from error
+                raise UserError(f"column '{name}' of {self.path} does not hold numbers") from error
             if self._places is not None:
                 whole = np.full(CELLS, np.nan)
                 whole[self._places] = values
@@ -165,32 +165,12 @@ class Table:
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.path, error) from error
 
-    def rows(self, cells: Cells) -> NDArray[np.intp]:
-        """Official numbers of cells, shape () for one. Raises UserError for what is no cell."""
-        if isinstance(cells, str):
-            return np.array(_SPACE.index(cells), dtype=np.intp)
-        # A list of text stays one: as an array, every string would be as wide as the widest.
-        if isinstance(cells, list | tuple) and cells and isinstance(cells[0], str):
-            return np.array(_numbers_of(cells), dtype=np.intp)
-        found = np.asarray(cells)
-        if found.dtype.kind in "UO":
-            numbers = _numbers_of(found.ravel().tolist())
-            return np.array(numbers, dtype=np.intp).reshape(found.shape)
-        if found.size == 0:
-            return np.zeros(found.shape, dtype=np.intp)
-        if found.dtype.kind not in "iu":
-            raise UserError(f"cells are official strings or whole numbers, not {found.dtype}")
-        if found.min() < 0 or found.max() >= CELLS:
-            wrong = found.ravel()[np.argmax((found < 0) | (found >= CELLS))]
-            raise UserError(f"cell {wrong} does not exist: NAS-Bench-201 numbers 0 to 15624")
-        return found.astype(np.intp, copy=False)
-
     def figures(self, cells: Cells, name: str) -> Any:
-        """A column's numbers: a float for one cell, else an array; nan where there are none.
+        """A column's numbers: a float for one cell, else an array; nan where a number is missing.
 
-        Without such a column all are nan. Typed Any, as what comes depends on what is asked.
+        Without such a column all are nan. Typed Any, as the type depends on the argument.
         """
-        rows = self.rows(cells)
+        rows = cell_numbers(cells)
         if name not in self.names:
             return np.full(rows.shape, np.nan) if rows.ndim else math.nan
         values = self.column(name)[rows]
@@ -201,7 +181,7 @@ class Table:
     ) -> Any:
         """Validation accuracy in percent; CIFAR-10's from networks trained on the other half.
 
-        stat: mean over seeds, std (n - 1), or n seeds. Raises UserError for other names.
+        stat: mean over seeds, std (n - 1), or n, the number of seeds. Raises UserError for others.
         """
         return self._accuracy(cells, dataset, "valid", epochs, stat)
 
@@ -220,7 +200,7 @@ class Table:
     def by_seed(
         self, cell: str | int, dataset: str = "cifar10", split: str = "valid", epochs: int = 200
     ) -> dict[int, float]:
-        """Seed to accuracy in percent of one cell; empty where the table has means only."""
+        """Seed -> accuracy in percent of one cell; empty where the table has means only."""
         if split not in ("valid", "test"):
             raise unknown_name("split", split, ("valid", "test"))
         name = self._named(dataset, split, epochs)
@@ -229,8 +209,8 @@ class Table:
         return dict(zip(map(int, seeds), self.listed(cell, f"{name}_by_seed"), strict=False))
 
     def listed(self, cell: str | int, name: str) -> list[float]:
-        """A list column's numbers of one cell; empty where there are none."""
-        row = int(self.rows(cell))
+        """The numbers of one cell in a column of lists; empty where there are none."""
+        row = int(cell_numbers(cell))
         if name not in self.names:
             return []
         if self._places is not None:
@@ -242,9 +222,9 @@ class Table:
         return values or []
 
     def cost(self, cells: Cells, dataset: str = "cifar10", what: str = "params_mb") -> Any:
-        """`params_mb`, `flops_m` (both in millions) or `latency_s` of the network to train."""
-        if what not in COSTS:
-            raise unknown_name("cost", what, COSTS)
+        """`params_mb`, `flops_m` (both in millions) or `latency_s` of the network."""
+        if what not in COST_COLUMNS:
+            raise unknown_name("cost", what, COST_COLUMNS)
         if dataset not in self.fidelities:
             raise unknown_name("benchmark data set", dataset, self.fidelities)
         return self.figures(cells, f"{prefix_of(dataset)}_{what}")
@@ -254,21 +234,8 @@ class Table:
         return self.figures(cells, self._named(dataset, "train", epochs, "time_s"))
 
 
-@cache
-def _known() -> dict[str, int]:
-    return {_SPACE.cell(index): index for index in range(CELLS)}
-
-
-def _numbers_of(cells: Sequence[Any]) -> list[int]:
-    known = _known()
-    try:
-        return [known[cell] for cell in cells]
-    except (KeyError, TypeError):
-        return [_SPACE.index(str(cell)) for cell in cells]  # says which is none
-
-
 def _numbers(column: pa.ChunkedArray) -> Numbers:
-    """A copy, null as nan. Through buffers: pyarrow's own way loads pandas, a third of a second."""
+    """A copy, with null as nan. By buffers, as pyarrow's own way imports pandas (0.3 s)."""
     parts = [np.zeros(0)]
     for chunk in column.chunks:
         known, data = chunk.buffers()

@@ -1,4 +1,4 @@
-"""What a search holds of a benchmark table: one data set's validation figures, nothing else."""
+"""What a search gets of a benchmark table: one data set's validation figures, nothing else."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drnas_ray.benchmarks.base import Answer, Benchmark
-from drnas_ray.benchmarks.columns import CELLS, DATASETS, column_of, own_network
-from drnas_ray.benchmarks.table import Table
+from drnas_ray.benchmarks.columns import CELLS, PREFIXES, column_of, own_network
+from drnas_ray.benchmarks.table import CellTable
 from drnas_ray.core.errors import UserError
 from drnas_ray.spaces.nb201 import NB201
 
 
-class TableBenchmark(Benchmark):
-    """Looks cells up. Only the columns it needs are ever read; the table itself isn't kept.
+class TabularBenchmark(Benchmark):
+    """Looks cells up. Reads only the columns it needs; the table itself isn't kept.
 
-    epochs: of the benchmark's schedule, 12 or 200. timed: answers carry what the figure cost, for a
-    budget in simulated seconds: the whole training of the network that was judged and one look at
-    the validation images, as NAS-Bench-201's own runs count (AutoDL-Projects). Raises UserError for
-    a missing or damaged file, another data set, or a column with gaps.
+    epochs: of the benchmark's schedule, 12 or 200. timed: answers include what the figure cost, for
+    a budget in simulated seconds: the whole training of the network that was judged and one pass
+    over the validation images, as in NAS-Bench-201's own runs (AutoDL-Projects). Raises UserError
+    for a missing or damaged file, another data set, or a column with gaps.
     """
 
     cheap: ClassVar[bool] = True
 
     def __init__(self, path: Path, dataset: str, *, epochs: int = 12, timed: bool = False) -> None:
-        if dataset not in DATASETS:
+        if dataset not in PREFIXES:
             raise UserError(
                 f"benchmark.table has no figures for data set '{dataset}': it has "
-                f"{', '.join(DATASETS)}"
+                f"{', '.join(PREFIXES)}"
             )
         path = Path(path)
         modified = path.stat().st_mtime_ns if path.is_file() else 0
@@ -40,8 +40,8 @@ class TableBenchmark(Benchmark):
         self.costs = None
         if timed:
             training = _column(path, f"{own_network(dataset)}_train_time_s_{epochs}", modified)[1]
-            looks = _column(path, column_of(dataset, "valid", epochs, "time_s"), modified)[1]
-            self.costs = training + looks / epochs  # the column adds up a look after each epoch
+            passes = _column(path, column_of(dataset, "valid", epochs, "time_s"), modified)[1]
+            self.costs = training + passes / epochs  # the column sums a pass after each epoch
 
     def query(self, genotype: str) -> Answer:
         """One row of the table."""
@@ -52,11 +52,11 @@ class TableBenchmark(Benchmark):
         return Answer(float(self.accuracies[row]), cost)
 
 
-# modified (ns): of the file, so that a new file under the same name is read anew.
+# modified (ns): of the file, so that a new file of the same name is read again.
 @lru_cache(maxsize=16)
 def _column(path: Path, name: str, modified: int) -> tuple[Mapping[str, int], NDArray[np.float64]]:
     """Row of each cell in the file, and (15625,) the column, without gaps for those cells."""
-    table = Table.open(path)
+    table = CellTable.open(path)
     rows = np.flatnonzero(table.has(np.arange(CELLS)))
     hint = ": set queries instead of budget_s" if "_time_s_" in name else ""
     if name not in table.names:
@@ -65,7 +65,7 @@ def _column(path: Path, name: str, modified: int) -> tuple[Mapping[str, int], ND
     gaps = int(np.isnan(values[rows]).sum())
     if gaps:
         raise UserError(
-            f"benchmark table {path} knows '{name}' of {len(rows) - gaps} of {len(rows)} cells only"
+            f"benchmark table {path} has '{name}' for {len(rows) - gaps} of {len(rows)} cells only"
             f"{hint}"
         )
     space = NB201()

@@ -73,9 +73,9 @@ def bench_info(path: TableFile) -> None:
     from rich.table import Table as Printed
 
     from drnas_ray.benchmarks import report
-    from drnas_ray.benchmarks.table import Table
+    from drnas_ray.benchmarks.table import CellTable
 
-    table = Table.open(path)
+    table = CellTable.open(path)
     out.print(f"{table.label}: {table.cells:,} cells", highlight=False)
     for key, value in table.facts.items():
         out.print(f"  {key}  {escaped(value)}", highlight=False)
@@ -87,13 +87,13 @@ def bench_info(path: TableFile) -> None:
     if "recipe_id" in table.facts:
         _known_here(table)
         return
-    known_cells = report.lines(table)
-    heads = [f"{line.name} {'' if line.index is None else line.index}" for line in known_cells]
+    known_cells = report.known_cells(table)
+    heads = [f"{one.name} {'' if one.index is None else one.index}" for one in known_cells]
     compared = Printed("200 epochs, %", *heads)
     for place, (data, split) in enumerate(report.SIX):
-        figures = [f"{line.here[place]:.2f} ({line.printed[place]:.2f})" for line in known_cells]
+        figures = [f"{one.here[place]:.2f} ({one.published[place]:.2f})" for one in known_cells]
         compared.add_row(f"{data} {split}", *figures)
-    compared.add_row("off by, at most", *(f"{line.off:.2f}" for line in known_cells))
+    compared.add_row("off by, at most", *(f"{one.deviation:.2f}" for one in known_cells))
     out.print(compared)
     out.print(
         f"in brackets: as printed ({report.SOURCE}). Versions of the official file differ by up to "
@@ -126,9 +126,9 @@ def bench_query(
     import json
 
     from drnas_ray.benchmarks import report
-    from drnas_ray.benchmarks.table import Table
+    from drnas_ray.benchmarks.table import CellTable
 
-    found = report.query(Table.open(path), int(cell) if cell.isdecimal() else cell, hardware)
+    found = report.query(CellTable.open(path), int(cell) if cell.isdecimal() else cell, hardware)
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
         return

@@ -22,7 +22,7 @@ def cluster() -> None:
 def cluster_check(
     path: Annotated[Path, typer.Argument(help="cluster.yaml, or a file of clusters/.")],
     ready: Annotated[
-        bool, typer.Option("--ready", help="Also refuse what is still to fill in or to make.")
+        bool, typer.Option("--ready", help="Also refuse what is still to fill in or to create.")
     ] = False,
     estimate: Annotated[
         str | None, typer.Option(help="Also say what this sweep (a preset or a file) will take.")
@@ -51,7 +51,6 @@ def cluster_check(
 
     found = check(path)
     problems = [str(one) for one in found if one.level is Level.problem]
-    problems = problems or _ray_says(path)
     todos = [str(one) for one in found if one.level is Level.todo]
     for line in problems + (todos if ready else []):
         err.print(f"[red]problem:[/red] {escaped(line)}", highlight=False)
@@ -62,23 +61,11 @@ def cluster_check(
             err.print(f"note: {escaped(str(one))}", highlight=False)
     wrong = len(problems) + (len(todos) if ready else 0)
     if wrong:
-        raise UserError(f"{path}: {wrong} to put right before the cluster can start")
-    left = f", to fill in or to make first: {len(todos)} (--ready refuses them)"
+        raise UserError(f"{path}: {wrong} to fix before the cluster can start")
+    left = f", to fill in or to create first: {len(todos)} (--ready refuses them)"
     out.print(f"{path}: no problems{left if todos else ''}", highlight=False)
     if estimate is not None:
         _estimate(path, estimate, measured or [], gpu_hours, node, seeds, sets)
-
-
-def _ray_says(path: Path) -> list[str]:
-    """What Ray's own check would refuse, where Ray reads the file at all."""
-    from drnas_ray.cluster.read import Kind, kind_of, read
-    from drnas_ray.sweeps.ray_tune.launch_schema import ray_complaint
-
-    documents = read(path)
-    if kind_of(documents, path) is Kind.kuberay:
-        return []
-    complaint = ray_complaint(documents[0])
-    return [] if complaint is None else [f"Ray's own check: {complaint}"]
 
 
 def _estimate(

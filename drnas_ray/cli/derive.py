@@ -162,10 +162,11 @@ def _size(
     classes: int | None,
 ) -> NetSize:
     """The network that a cell of the run goes into: its retraining's, but for what is given."""
-    from drnas_ray.benchmarks.costs import NetSize, images_of
+    from drnas_ray.benchmarks.costs import NetSize
+    from drnas_ray.data.facts import shape_of
 
     recipe = run.retrains[0].config if run.retrains and data is None else {}
-    images = images_of(data or run.data, classes)
+    images = shape_of(data or run.data, classes)
     sizes = {"channels": channels, "cells": cells}
     given = {name: size or recipe.get(name) for name, size in sizes.items()}
     return NetSize(images, **{name: size for name, size in given.items() if size})

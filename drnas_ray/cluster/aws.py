@@ -1,4 +1,8 @@
-"""Rules for clusters on AWS: who may come in, what is started, and how many."""
+"""Rules for clusters on AWS: who can reach the machines, what is started, and how many.
+
+Ray asks EC2 for workers only when trials wait for them, long after `ray up` has said that all is
+well: a request that EC2 refuses leaves the head running, and the sweep waiting for ever.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +11,56 @@ from functools import cache
 from typing import Any
 
 from drnas_ray.cluster.finding import Finding, note, problem
-from drnas_ray.cluster.read import FILL_IN, listed, mapping
+from drnas_ray.cluster.read import FILL_IN, as_list, as_mapping, section
 from drnas_ray.core.errors import did_you_mean
 
 _WORLD = ("0.0.0.0/0", "::/0")
-_OWN_KEYS = ("SubnetIds",)  # read by Ray itself, never sent to EC2
+_READ_BY_RAY = ("SubnetIds",)
+"""Keys of node_config that are never sent to EC2."""
 _SENT_BY_RAY = {"MinCount": 1, "MaxCount": 1}
 
 
 def aws_problems(raw: dict[str, Any]) -> Iterator[Finding]:
-    """All of them."""
-    types = mapping(raw.get("available_node_types"))
-    yield from numbers(raw, types)
-    yield from security(raw, types)
+    """Everything that these rules find."""
+    types = section(raw, "available_node_types")
+    yield from worker_counts(raw, types)
+    yield from open_ports(raw, types)
     for name, node in types.items():
         where = f"available_node_types.{name}.node_config"
-        yield from instance(where, mapping(mapping(node).get("node_config")))
-    yield from _head(raw, types)
+        yield from ec2_request(where, section(node, "node_config"))
+    yield from head(raw, types)
 
 
-def numbers(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
-    """Least and most of each type, and of all."""
-    most_of_all = raw.get("max_workers")
-    if most_of_all is None:
-        yield problem("max_workers", "is missing: Ray would stop at 2; say what you can pay for")
-    wanted = 0
+def worker_counts(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
+    """The limit to the cost is stated, and no type asks for more machines than it may have."""
+    if raw.get("max_workers") is None:
+        yield problem(
+            "max_workers", "is missing: Ray would stop at 2; say how many you can pay for"
+        )
     for name, node in types.items():
-        least, most = mapping(node).get("min_workers", 0), mapping(node).get("max_workers")
-        if not isinstance(least, int):
-            continue
-        wanted += least if name != raw.get("head_node_type") else 0
-        if isinstance(most, int) and least > most:
+        least, most = as_mapping(node).get("min_workers"), as_mapping(node).get("max_workers")
+        if isinstance(least, int) and isinstance(most, int) and least > most:
             yield problem(
                 f"available_node_types.{name}", f"min_workers={least} is above max_workers={most}"
             )
-    if isinstance(most_of_all, int) and wanted > most_of_all >= 0:
-        yield problem(
-            "max_workers",
-            f"{most_of_all} is below the {wanted} that the types' min_workers ask for",
-        )
 
 
-def security(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
-    """Only the launcher may come in, by ssh. Ray's own group lets everybody try."""
+def open_ports(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
+    """Only ssh from your own address is let in; Ray's own group lets everybody try."""
     for name, node in types.items():
-        config = mapping(mapping(node).get("node_config"))
+        config = section(node, "node_config")
         if not config.get("SecurityGroupIds") and not config.get("NetworkInterfaces"):
             yield problem(
                 f"available_node_types.{name}.node_config.SecurityGroupIds",
                 "is missing: Ray would make a group that opens port 22 to the whole world; name "
                 "one that lets in ssh from your address only",
             )
-    group = mapping(mapping(raw.get("provider")).get("security_group"))
-    for rule in listed(group.get("IpPermissions")):
-        ranges = listed(mapping(rule).get("IpRanges")) + listed(mapping(rule).get("Ipv6Ranges"))
-        open_to = [v for one in ranges for v in mapping(one).values() if v in _WORLD]
+    for rule in as_list(section(raw, "provider", "security_group").get("IpPermissions")):
+        given = as_mapping(rule)
+        ranges = as_list(given.get("IpRanges")) + as_list(given.get("Ipv6Ranges"))
+        open_to = [v for one in ranges for v in as_mapping(one).values() if v in _WORLD]
         if open_to:
-            ports = f"{mapping(rule).get('FromPort')} to {mapping(rule).get('ToPort')}"
+            ports = f"{given.get('FromPort')} to {given.get('ToPort')}"
             yield problem(
                 "provider.security_group.IpPermissions",
                 f"ports {ports} are open to the whole world ({open_to[0]}): give your own address "
@@ -71,69 +68,60 @@ def security(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _head(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
-    if raw.get("head_node_type") is None or not types:
-        return
-    head = str(raw["head_node_type"])
-    if head not in types:
-        hint = did_you_mean(head, types)
-        yield problem(
-            "head_node_type", f"'{head}' is no type: {hint}known: {', '.join(sorted(types))}"
-        )
-        return
-    where = f"available_node_types.{head}"
-    if mapping(mapping(types[head]).get("node_config")).get("InstanceMarketOptions"):
+def head(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
+    """The head can't be taken away, and no further machine of its type is started."""
+    name = str(raw.get("head_node_type"))
+    node = as_mapping(types.get(name))
+    where = f"available_node_types.{name}"
+    if section(node, "node_config").get("InstanceMarketOptions"):
         yield problem(
             f"{where}.node_config.InstanceMarketOptions",
-            "the head on a spot instance: when it is taken, the whole cluster goes with it",
+            "the head is a spot instance: when it is taken, the whole cluster is lost",
         )
-    if mapping(types[head]).get("min_workers"):
+    if node.get("min_workers"):
         yield problem(
-            f"{where}.min_workers", "the head's type would start workers too: leave it out"
+            f"{where}.min_workers", "would start workers of the head's type too: leave it out"
         )
 
 
-def instance(where: str, config: dict[str, Any]) -> Iterator[Finding]:
-    """What would be asked of EC2, held to EC2's own description of the call in botocore."""
+def ec2_request(where: str, config: dict[str, Any]) -> Iterator[Finding]:
+    """What EC2 will be asked, compared with botocore's own description of the call."""
     if not config.get("InstanceType") and not config.get("LaunchTemplate"):
-        yield problem(f"{where}.InstanceType", "is missing: name one, such as g5.xlarge")
-    for key in _SENT_BY_RAY:
-        if key in config:
-            yield problem(f"{where}.{key}", "is set by Ray: leave it out")
+        yield problem(
+            f"{where}.InstanceType", "is missing: EC2 would choose one; name it, such as g5.xlarge"
+        )
     shape = _run_instances()
     if shape is None:
-        yield note(where, "not checked, for boto3 is not installed here: `ray up` needs it too")
+        yield note(where, "not checked, as boto3 is not installed here: `ray up` needs it too")
         return
     from botocore.validate import ParamValidator  # noqa: PLC0415  an optional dependency
 
-    asked = {k: v for k, v in config.items() if k not in (*_OWN_KEYS, *_SENT_BY_RAY)}
-    report = ParamValidator().validate({**asked, **_SENT_BY_RAY}, shape)
+    asked = {k: v for k, v in config.items() if k not in _READ_BY_RAY} | _SENT_BY_RAY
+    report = ParamValidator().validate(asked, shape)
     for line in report.generate_report().splitlines():
         yield problem(where, " ".join(line.split()))
-    yield from _enums(where, asked, shape)
+    yield from _unlisted_values(where, asked, shape)
 
 
-def _enums(where: str, value: Any, shape: Any) -> Iterator[Finding]:
-    """Values out of EC2's own lists, which botocore's check lets pass."""
+def _unlisted_values(where: str, value: Any, shape: Any) -> Iterator[Finding]:
+    """Strings that are not in EC2's own lists of values, which botocore's check accepts."""
     if shape.type_name == "structure" and isinstance(value, dict):
         for key, below in value.items():
             if key in shape.members:
-                yield from _enums(f"{where}.{key}", below, shape.members[key])
+                yield from _unlisted_values(f"{where}.{key}", below, shape.members[key])
     elif shape.type_name == "list" and isinstance(value, list):
         for number, below in enumerate(value):
-            yield from _enums(f"{where}[{number}]", below, shape.member)
-    elif isinstance(value, str) and shape.type_name == "string" and _unlisted(value, shape.enum):
-        hint = did_you_mean(value, shape.enum)
-        yield problem(where, f"'{value}' is unknown to EC2: {hint}".rstrip(" :"))
-
-
-def _unlisted(value: str, known: list[str]) -> bool:
-    return bool(known) and value not in known and FILL_IN not in value
+            yield from _unlisted_values(f"{where}[{number}]", below, shape.member)
+    elif isinstance(value, str) and shape.type_name == "string":
+        known = shape.enum
+        if known and value not in known and FILL_IN not in value:
+            hint = did_you_mean(value, known)
+            yield problem(where, f"'{value}' is unknown to EC2: {hint}".rstrip(" :"))
 
 
 @cache
 def _run_instances() -> Any:
-    """botocore's description of what RunInstances takes; None where it isn't installed."""
+    """botocore's description of the input of RunInstances; None where it isn't installed."""
     try:
         from botocore.loaders import Loader  # noqa: PLC0415  an optional dependency
         from botocore.model import ServiceModel  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""How many workers a cluster file allows, and what each has, as far as the file says."""
+"""How many workers a cluster file allows, and the CPUs and GPUs of each where it says so."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drnas_ray.cluster.read import Kind, kind_of, listed, mapping, read, texts
+from drnas_ray.cluster.pods import ray_container
+from drnas_ray.cluster.read import Kind, as_list, as_mapping, as_strings, kind_of, read, section
 
 
 @dataclass(frozen=True)
 class Workers:
-    """At most `most` nodes of one kind. cpus, gpus: of each; None where the file doesn't say."""
+    """At most `most` nodes of one kind; cpus, gpus: of one node, None where it isn't said."""
 
     name: str
     most: int
@@ -19,7 +20,7 @@ class Workers:
     gpus: float | None
 
     def slots(self, cpu: float, gpu: float) -> int | None:
-        """Trials of so many CPUs and GPUs that fit on all of them; None where that isn't known."""
+        """How many trials with these CPUs and GPUs fit on all nodes; None where that is unknown."""
         if self.cpus is None or (gpu and self.gpus is None):
             return None
         on_one = int(self.cpus / cpu + 1e-9)
@@ -29,25 +30,25 @@ class Workers:
 
 
 def workers(path: Path) -> list[Workers]:
-    """Of every node type but the head's."""
+    """The workers of every node type except the head's. Raises UserError as `read` does."""
     documents = read(path)
     kind = kind_of(documents, path)
     if kind is Kind.kuberay:
         return [group for one in documents for group in _groups(one)]
     raw = documents[0]
     if kind is Kind.onprem:
-        count = len(texts(mapping(raw.get("provider")).get("worker_ips")))
+        count = len(as_strings(section(raw, "provider").get("worker_ips")))
         most = raw.get("max_workers")
         return [
             Workers("machines", min(count, most if isinstance(most, int) else count), None, None)
         ]
     limit = raw.get("max_workers")
     found = []
-    for name, node in mapping(raw.get("available_node_types")).items():
+    for name, node in section(raw, "available_node_types").items():
         if name == raw.get("head_node_type"):
             continue
-        most = mapping(node).get("max_workers", limit)
-        has = mapping(mapping(node).get("resources"))
+        most = as_mapping(node).get("max_workers", limit)
+        has = section(node, "resources")
         found.append(
             Workers(
                 str(name),
@@ -60,13 +61,11 @@ def workers(path: Path) -> list[Workers]:
 
 
 def _groups(document: dict[str, Any]) -> list[Workers]:
-    spec = mapping(document.get("spec"))
-    spec = mapping(spec.get("rayClusterSpec")) or spec
+    spec = section(document, "spec", "rayClusterSpec") or section(document, "spec")
     found = []
-    for group in listed(spec.get("workerGroupSpecs")):
-        pod = mapping(mapping(mapping(group).get("template")).get("spec"))
-        first = next((mapping(one) for one in listed(pod.get("containers"))), {})
-        limits = mapping(mapping(first.get("resources")).get("limits"))
+    for group in as_list(spec.get("workerGroupSpecs")):
+        pod = section(group, "template", "spec")
+        limits = section(ray_container(pod), "resources", "limits")
         found.append(
             Workers(
                 str(group.get("groupName")),

@@ -1,4 +1,4 @@
-"""What the check of a cluster file found, one line each."""
+"""Findings of the check of a cluster file, one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. problem: the file is wrong. todo: the file is right, but it can't be used yet."""
+    """One line. problem: the file is wrong. todo: the file is right but not ready to be used."""
 
     level: Level
     where: str
@@ -32,7 +32,7 @@ def problem(where: str, text: str) -> Finding:
 
 
 def todo(where: str, text: str) -> Finding:
-    """Something to fill in, or to make on this machine, before the cluster can start."""
+    """Something to fill in, or to create on this machine, before the cluster can start."""
     return Finding(Level.todo, where, text)
 
 

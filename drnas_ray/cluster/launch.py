@@ -1,4 +1,4 @@
-"""Rules for every file that `ray up` reads: how Ray starts, the token, mounts, storage, images."""
+"""Rules for every file that `ray up` reads: access, how Ray starts, mounts, packages, images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drnas_ray.cluster.finding import Finding, note, problem, todo
-from drnas_ray.cluster.read import mapping, texts
+from drnas_ray.cluster.read import as_strings, section
 
 TOKEN = "~/.ray/auth_token"
 HEAD, WORKER = "head_start_ray_commands", "worker_start_ray_commands"
@@ -19,18 +19,20 @@ Raw = dict[str, Any]
 
 
 def launch_problems(raw: Raw) -> Iterator[Finding]:
-    """All of them."""
+    """Everything that these rules find."""
+    yield from ssh_user(raw)
     yield from start_commands(raw)
     yield from dashboard(raw)
     yield from token(raw)
     yield from mounts(raw)
     yield from package(raw)
-    yield from image(raw)
+    yield from images(raw)
     yield from published_ports(raw)
 
 
-def _starts(raw: Raw, key: str) -> list[str]:
-    return [line for line in texts(raw.get(key)) if re.search(r"\bray start\b", line)]
+def ray_starts(raw: Raw, key: str) -> list[str]:
+    """The commands of a list that run `ray start`."""
+    return [line for line in as_strings(raw.get(key)) if re.search(r"\bray start\b", line)]
 
 
 def _option(line: str, name: str) -> str | None:
@@ -38,11 +40,22 @@ def _option(line: str, name: str) -> str | None:
     return found[1] if found else None
 
 
+def ssh_user(raw: Raw) -> Iterator[Finding]:
+    """Ray would start the head first and only then find that it can't log in."""
+    if not section(raw, "auth").get("ssh_user"):
+        yield problem("auth.ssh_user", "is missing: Ray would start machines it can't log in to")
+
+
 def start_commands(raw: Raw) -> Iterator[Finding]:
-    """The head manages the workers, and the workers join the head."""
-    head, worker = _starts(raw, HEAD), _starts(raw, WORKER)
-    if raw.get(HEAD) is not None and not any("--head" in line for line in head):
-        yield problem(HEAD, "no `ray start --head`: nothing would start on the head")
+    """Workers are started and join the head; otherwise the head waits alone and costs."""
+    for key in (HEAD, WORKER):
+        if not as_strings(raw.get(key)):
+            yield problem(
+                key, "is missing: Ray's defaults open the dashboard to all and know no token"
+            )
+    head, worker = ray_starts(raw, HEAD), ray_starts(raw, WORKER)
+    if raw.get(HEAD) and not any("--head" in line for line in head):
+        yield problem(HEAD, "has no `ray start --head`: nothing would start on the head")
         return
     port = None
     for line in head:
@@ -50,22 +63,24 @@ def start_commands(raw: Raw) -> Iterator[Finding]:
         if _option(line, "--autoscaling-config") is None:
             yield problem(
                 HEAD,
-                "`ray start --head` without --autoscaling-config=~/ray_bootstrap_config.yaml: no "
+                "`ray start --head` lacks --autoscaling-config=~/ray_bootstrap_config.yaml: no "
                 "worker would ever be started",
             )
-    if raw.get(WORKER) is not None and not worker:
-        yield problem(WORKER, "no `ray start`: workers would never join")
+    if raw.get(WORKER) and not worker:
+        yield problem(WORKER, "has no `ray start`: workers would be paid for and never join")
     for line in worker:
         address = _option(line, "--address")
         if address is None or "RAY_HEAD_IP" not in address:
-            yield problem(WORKER, "`ray start` without --address=$RAY_HEAD_IP:PORT: joins no head")
+            yield problem(
+                WORKER, "`ray start` lacks --address=$RAY_HEAD_IP:PORT: it would join no head"
+            )
         elif port is not None and not address.endswith(f":{port}"):
             yield problem(WORKER, f"--address={address}, but the head listens at --port={port}")
 
 
 def dashboard(raw: Raw) -> Iterator[Finding]:
-    """The dashboard runs jobs for whoever reaches it."""
-    for line in _starts(raw, HEAD):
+    """The dashboard runs jobs for anyone who reaches it."""
+    for line in ray_starts(raw, HEAD):
         host = _option(line, "--dashboard-host")
         if host is not None and host not in _LOCAL_HOSTS:
             yield problem(
@@ -76,10 +91,10 @@ def dashboard(raw: Raw) -> Iterator[Finding]:
 
 
 def token(raw: Raw) -> Iterator[Finding]:
-    """Nobody without the token talks to the cluster."""
+    """Anyone who reaches a cluster without a token can run code on it."""
     sources = [
         source
-        for target, source in mapping(raw.get("file_mounts")).items()
+        for target, source in section(raw, "file_mounts").items()
         if str(target).endswith(".ray/auth_token")
     ]
     if not sources:
@@ -89,11 +104,11 @@ def token(raw: Raw) -> Iterator[Finding]:
             yield todo(
                 "file_mounts", f"token {source} does not exist: `ray get-auth-token --generate`"
             )
-    options = " ".join(texts(mapping(raw.get("docker")).get("run_options")))
+    options = " ".join(as_strings(section(raw, "docker").get("run_options")))
     if re.search(r"(?:--env|-e)[= ]['\"]?RAY_AUTH_MODE=token\b", options):
         return
     for key in (HEAD, WORKER):
-        for line in _starts(raw, key):
+        for line in ray_starts(raw, key):
             if not re.search(r"\bRAY_AUTH_MODE=token\b", line):
                 yield problem(
                     key,
@@ -103,51 +118,50 @@ def token(raw: Raw) -> Iterator[Finding]:
 
 
 def mounts(raw: Raw) -> Iterator[Finding]:
-    """What is copied to the nodes is there to be copied. Ray reads a path from where it is run."""
-    for target, source in mapping(raw.get("file_mounts")).items():
+    """Files to copy exist; Ray would miss them only after the head was started."""
+    for target, source in section(raw, "file_mounts").items():
         if not isinstance(source, str) or str(target).endswith(".ray/auth_token"):
             continue
         if not Path(source).expanduser().exists():
             yield problem(
                 f"file_mounts.{target}",
-                f"{source} does not exist (seen from {Path.cwd()}, where ray would look too)",
+                f"{source} does not exist (relative to {Path.cwd()}, where ray would look too)",
             )
 
 
 def package(raw: Raw) -> Iterator[Finding]:
-    """The nodes have drnas-ray."""
-    images = mapping(raw.get("docker"))
-    own = any(
-        not str(images[key]).startswith("rayproject/")
+    """Nodes have drnas-ray; otherwise every trial fails on machines that are paid for."""
+    docker = section(raw, "docker")
+    own_image = any(
+        not str(docker[key]).startswith("rayproject/")
         for key in ("image", "head_image")
-        if images.get(key)
+        if docker.get(key)
     )
-    installs = [
-        line for key in ("setup_commands", "head_setup_commands") for line in texts(raw.get(key))
-    ]
-    if not own and not any("drnas" in line for line in installs):
+    setup = as_strings(raw.get("setup_commands")) + as_strings(raw.get("head_setup_commands"))
+    if not own_image and not any("drnas" in line for line in setup):
         yield problem(
             "setup_commands",
-            "nothing installs drnas-ray on the nodes, or sees that it is there: add "
+            "nothing installs drnas-ray on the nodes or checks that it is there: add "
             "`pip install ...` or at least `drnas --version`",
         )
 
 
-def image(raw: Raw) -> Iterator[Finding]:
-    """The container's Ray is this machine's, and it can be named."""
-    docker = mapping(raw.get("docker"))
-    names = [str(docker[key]) for key in ("image", "head_image", "worker_image") if docker.get(key)]
-    if names and not docker.get("container_name"):
-        yield problem("docker.container_name", "is missing: `ray up` needs a name, such as drnas")
-    for name in names:
-        yield from image_version("docker.image", name)
+def images(raw: Raw) -> Iterator[Finding]:
+    """The container's image is one fixed version."""
+    docker = section(raw, "docker")
+    for key in ("image", "head_image", "worker_image"):
+        if docker.get(key):
+            yield from image_version("docker.image", str(docker[key]))
 
 
 def image_version(where: str, name: str) -> Iterator[Finding]:
-    """A tag that stays what it is, with the Ray that is installed here."""
+    """A tag that stays the same, with the Ray that is installed here.
+
+    Workers start days after the head: with another Ray they could not join it.
+    """
     tag = name.rpartition("/")[2].partition(":")[2]
     if tag in ("", "latest", "nightly"):
-        yield problem(where, f"{name} changes from day to day: name a version's tag")
+        yield problem(where, f"{name} changes from day to day: give the tag of a version")
     found = re.match(r"rayproject/ray(?:-ml)?:(\d+\.\d+\.\d+)", name)
     here = _ray_version()
     if found and here is not None and found[1] != here:
@@ -162,13 +176,13 @@ def _ray_version() -> str | None:
 
 
 def published_ports(raw: Raw) -> Iterator[Finding]:
-    """No port of the container is put on the machine's outer addresses."""
-    docker = mapping(raw.get("docker"))
+    """No port of the container is published on the machine's outer addresses."""
+    docker = section(raw, "docker")
     for key in ("run_options", "head_run_options", "worker_run_options"):
-        for option in texts(docker.get(key)):
+        for option in as_strings(docker.get(key)):
             if re.search(r"(?:^|\s)(?:-p|--publish|-P|--publish-all)(?:[= ]|$)", option):
                 yield problem(
                     f"docker.{key}",
-                    f"'{option}' publishes ports: Ray uses the host's network, "
-                    "and nothing but ssh should be open",
+                    f"'{option}' publishes ports: Ray uses the host's network, and nothing but ssh "
+                    "should be open",
                 )

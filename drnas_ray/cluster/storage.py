@@ -1,4 +1,4 @@
-"""Where results go must be one place for all nodes."""
+"""Results must go to one place that all nodes share, or they are lost with the nodes."""
 
 from __future__ import annotations
 
@@ -6,40 +6,43 @@ from collections.abc import Iterator
 from typing import Any
 
 from drnas_ray.cluster.finding import Finding, problem
-from drnas_ray.cluster.read import mapping, texts
+from drnas_ray.cluster.read import as_strings, section
 
 _MOUNTS = ("mount ", "mount.nfs", "s3fs", "goofys")
 
 
 def results_of(raw: dict[str, Any]) -> str | None:
-    """What the file says about where sweeps put their results."""
-    given = mapping(raw.get("metadata")).get("results")
+    """Where sweeps put their results, as far as the file says."""
+    given = section(raw, "metadata").get("results")
     return given if isinstance(given, str) else None
 
 
 def storage_problems(raw: dict[str, Any], *, mounted_by_file: bool) -> Iterator[Finding]:
-    """Trials on different nodes need one storage.
+    """Nodes share one storage.
 
-    mounted_by_file: machines are made anew, so the file itself must mount it.
+    mounted_by_file: machines are new each time, so the file itself must mount it.
     """
     results = results_of(raw)
     if results is None:
         yield problem(
             "metadata.results",
-            "is missing: say where results go, a folder that all nodes mount, or s3://BUCKET/PREFIX",
+            "is missing: give a folder that all nodes mount, or s3://BUCKET/PREFIX",
         )
     elif "://" in results:
         return
     elif not results.startswith("/"):
         yield problem(
-            "metadata.results", f"{results} is no absolute path: nodes would not agree on it"
+            "metadata.results",
+            f"{results} is not an absolute path: it may be another folder on every node",
         )
     elif mounted_by_file:
         yield from _mounted(raw, results)
 
 
 def _mounted(raw: dict[str, Any], results: str) -> Iterator[Finding]:
-    commands = texts(raw.get("initialization_commands")) + texts(raw.get("setup_commands"))
+    commands = as_strings(raw.get("initialization_commands")) + as_strings(
+        raw.get("setup_commands")
+    )
     mounting = [line for line in commands if any(word in line for word in _MOUNTS)]
     places = [
         word.rstrip("/")
@@ -54,12 +57,12 @@ def _mounted(raw: dict[str, Any], results: str) -> Iterator[Finding]:
             "node's own disk and be lost with it",
         )
         return
-    docker = mapping(raw.get("docker"))
+    docker = section(raw, "docker")
     if not docker.get("image") and not docker.get("head_image"):
         return
     shown = [
         part
-        for option in texts(docker.get("run_options"))
+        for option in as_strings(docker.get("run_options"))
         if option.startswith(("-v", "--volume", "--mount"))
         for part in option.replace("=", " ").replace(",", " ").split()
     ]
@@ -71,7 +74,7 @@ def _mounted(raw: dict[str, Any], results: str) -> Iterator[Finding]:
     ):
         yield problem(
             "docker.run_options",
-            f"the container does not see {results}: add `--volume {places[0]}:{places[0]}`",
+            f"the container can't see {results}: add `--volume {places[0]}:{places[0]}`",
         )
 
 

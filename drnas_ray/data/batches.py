@@ -1,8 +1,8 @@
-"""Batches made on the device that holds the images: no worker processes, no waiting for the host.
+"""Batches are made on the device of the images: no worker processes, no waiting for the host.
 
 Augmentation is the CIFAR recipe in torchvision's order: random crop of the zero-padded raw image,
-horizontal flip, normalisation, then Cutout (DeVries & Taylor 2017, arXiv:1708.04552), each image
-drawn on its own from the device's global random state.
+horizontal flip, normalisation, then Cutout (DeVries & Taylor 2017, arXiv:1708.04552), drawn
+independently for each image from the device's global random state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def normalise(images: Tensor, info: DataInfo, dtype: torch.dtype = torch.float32
 
 @lru_cache(maxsize=64)
 def _affine(info: DataInfo, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Kept per device: copying constants to a GPU makes the host wait, so do it once."""
+    """Cached per device: copying constants to a GPU makes the host wait, so it is done once."""
     std = torch.tensor(info.std, dtype=torch.float64)
     mean = torch.tensor(info.mean, dtype=torch.float64)
     scale, shift = 1 / (255 * std), -mean / std
@@ -37,17 +37,17 @@ def _affine(info: DataInfo, device: torch.device, dtype: torch.dtype) -> tuple[T
 
 
 def augment(images: Tensor, info: DataInfo, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 images (n, channels, height, width), cropped, flipped, normalised, cut out.
+    """uint8 images (n, channels, height, width), cropped, flipped, normalised, with Cutout.
 
-    Draws, in this order and only where turned on: crop rows, crop columns, flips, cutout rows,
-    cutout columns.
+    Random draws, in this order and only where turned on: crop rows, crop columns, flips, cutout
+    rows, cutout columns.
     """
     cropped = _crop_and_flip(images, info.crop_padding, info.flip)
     return _cut_out(normalise(cropped, info, dtype), info.cutout)
 
 
 def _crop_and_flip(images: Tensor, padding: int, flip: bool) -> Tensor:
-    """Each image shifted by up to `padding` pixels, zeros moving in, and flipped or not."""
+    """Each image shifted by up to `padding` pixels, filled with zeros, and flipped at random."""
     if not padding and not flip:
         return images
     n, channels, height, width = images.shape
@@ -73,8 +73,8 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool) -> Tensor:
 def _cut_out(images: Tensor, side: int) -> Tensor:
     """A square of `side` pixels set to 0 (the mean colour) around a random pixel of each image.
 
-    Where it sticks out it is clipped, as in the DARTS code, which blanks side - 1 pixels where
-    side is odd; here the square has the side that was asked for.
+    It is clipped at the border, as in the DARTS code, which blanks side - 1 pixels where side is
+    odd; here the square always has the given side.
     """
     if not side:
         return images
@@ -90,7 +90,7 @@ def _cut_out(images: Tensor, side: int) -> Tensor:
 
 
 def batch_count(n: int, batch_size: int) -> int:
-    """How many batches `train_batches` makes of `n` images."""
+    """How many batches `train_batches` makes from `n` images."""
     full, rest = divmod(n, batch_size)
     return full + (rest > 1)
 
@@ -100,8 +100,8 @@ def train_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch in a new random order: (augmented images, labels), batch by batch.
 
-    The short batch at the end is kept unless it holds one image, which batch norm can't
-    normalise. Raises ValueError, at the first batch, where batch_size is below 2.
+    A short last batch is kept unless it is a single image, which batch norm can't normalise. Raises
+    ValueError, at the first batch, where batch_size is below 2.
     """
     if batch_size < 2:
         raise ValueError(f"batch_size={batch_size} is too small for batch norm: give 2 or more")
@@ -115,7 +115,7 @@ def random_batch(
 ) -> tuple[Tensor, Tensor]:
     """`batch_size` different images (all, if there are fewer), augmented, with their labels.
 
-    Every call draws from the whole set again, whatever was drawn before.
+    Every call draws from the whole set, independently of earlier calls.
     """
     chosen = torch.randperm(len(data), device=data.images.device)[:batch_size]
     return augment(data.images[chosen], info, dtype), data.labels[chosen]

@@ -18,21 +18,20 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.data.files import one_line
 from drnas_ray.data.images import Pixels
 
-DEFAULT_SIDE = 32
 CHUNK = 32
 DECODER = f"pillow {PIL.__version__}"
-"""Part of the key of kept pixels: another decoder may differ by a grey level."""
+"""Part of the cache key of decoded pixels: another decoder may differ by a grey level."""
 
 
 def decode_all(sources: Iterable[tuple[str, Path | bytes]], side: int) -> Pixels:
     """Images (n, 3, side, side) of (where, file or encoded bytes), in order.
 
-    `where` is how an error names the image: "row 7 of x.parquet". Pillow frees the interpreter
+    `where` names the image in errors: "row 7 of x.parquet". Pillow releases the interpreter lock
     while it decodes, so threads are enough. Raises UserError at the first damaged image.
     """
     Image.init()  # two threads that load Pillow's rarer formats at once may miss them
     listed = list(sources)
-    # A task a few images: handing over each small image on its own costs as much as decoding it.
+    # A few images per task: handing over a single small image costs as much as decoding it.
     chunks = [listed[start : start + CHUNK] for start in range(0, len(listed), CHUNK)]
     images = np.empty((len(listed), 3, side, side), np.uint8)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -45,14 +44,14 @@ def decode_all(sources: Iterable[tuple[str, Path | bytes]], side: int) -> Pixels
 def decode(where: str, source: Path | bytes, side: int) -> Pixels:
     """One image (3, side, side): the shorter side resized to `side`, then the centre cropped.
 
-    An image of that size already is not resampled. Grey is repeated over the three channels, for
-    one kind of network to fit all; transparency is dropped.
+    An image that already has that size is not resampled. Grey is repeated over the three channels,
+    so that one network fits all; transparency is dropped.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             square = _square(_rgb(image, where), side)
     except UnidentifiedImageError as error:
-        raise _damaged(where, "of no format that Pillow knows") from error
+        raise _damaged(where, "not in a format that Pillow knows") from error
     except UserError:
         raise
     except (
@@ -69,7 +68,7 @@ def _rgb(image: Image.Image, where: str) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         raise UserError(f"{where} has {image.mode} pixels: save it with 8 bits a channel")
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns when a see-through palette goes straight
+        image = image.convert("RGBA")  # Pillow warns when converting it directly
     return image.convert("RGB")
 
 

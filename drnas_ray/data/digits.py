@@ -1,7 +1,7 @@
 """Handwritten digits, 8x8 grey, as bundled with scikit-learn: 1,437 to train, 360 to test.
 
 From the UCI set "Optical recognition of handwritten digits" (Alpaydin & Kaynak 1998). It needs no
-download, so demos and tests run on it.
+download, so demos and tests use it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from drnas_ray.data.splits import held_out_split, mixed_order
 
 
 def read_digits(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[str, ...], ImageSet]:
-    """One part of the fixed, stratified split; the halves of train hold all digits evenly."""
+    """One part of the fixed, stratified split; both halves of train hold all digits evenly."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - scikit-learn takes a second to load
 
     bunch = load_digits()

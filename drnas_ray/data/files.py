@@ -1,4 +1,4 @@
-"""Files under the data root: where it is, its locks, decoded images kept for later."""
+"""Files under the data root: its place, locks, the cache of decoded images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drnas_ray.core.files import locked, written_aside
 from drnas_ray.data.images import Labels, Pixels
 
 FORMAT = "1"
-"""Raise it when the same files are to be decoded to other pixels, or split in another way."""
+"""Increase it when the same files are to be decoded to other pixels, or split in another way."""
 
 
 def data_root(root: Path | None) -> Path:
@@ -28,7 +28,7 @@ def data_root(root: Path | None) -> Path:
 
 
 def writable_folder(folder: Path) -> Path:
-    """`folder`, made if need be. Raises UserError where that can't be done."""
+    """`folder`, created if needed. Raises UserError where that can't be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,11 +54,10 @@ def lock(root: Path, name: str) -> Iterator[None]:
 def decoded(
     root: Path, key: Iterable[str], make: Callable[[], tuple[Pixels, Labels]]
 ) -> tuple[Pixels, Labels]:
-    """What `make` returns, from root/decoded if it was made before under the same `key`.
+    """What `make` returns, from root/decoded if it was stored there under the same `key`.
 
     A reader never meets half a file; processes that start at the same time do the work once each
-    and the last one's file stays. A kept file that can't be
-    read is made anew.
+    and the last one's file stays. A kept file that can't be read is made again.
     """
     digest = hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:24]
     path = root / "decoded" / f"{digest}.npz"
@@ -80,7 +79,7 @@ def decoded(
 
 
 def fingerprint(files: Iterable[Path]) -> list[str]:
-    """One line a file: where it is, its size in bytes, when it changed in ns."""
+    """One line per file: its path, its size in bytes, when it was modified in ns."""
     lines = []
     for file in files:
         stat = file.stat()
@@ -89,12 +88,12 @@ def fingerprint(files: Iterable[Path]) -> list[str]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text on one line, or its type where it has none."""
+    """The text of an error on one line, or its type where it has no text."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:
     return UserError(
         f"can't write {path} ({error.strerror or one_line(error)}): set DRNAS_DATA_ROOT to a "
-        f"folder with room that can be written"
+        f"writable folder with enough space"
     )

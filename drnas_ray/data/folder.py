@@ -1,8 +1,8 @@
 """Images in class folders: path/train/<class>/ and path/test/<class>/, or path/<class>/.
 
-Without a train/ folder a fixed fifth of each class is held out for the test. Folders are named
-by class, so the order of files says nothing and would put whole classes into one half of a search:
-training images are therefore put into a fixed mixed order.
+Without a train/ folder a fixed fifth of each class is held out as the test part. Files are sorted
+by class, which would put whole classes into one half of a search, so training images are put into a
+fixed mixed order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
+from drnas_ray.data.decode import DECODER, decode_all
+from drnas_ray.data.facts import side_of
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part
 from drnas_ray.data.splits import held_out_split, mixed_order
@@ -26,26 +27,28 @@ SUFFIXES = {
 def check_folder(path: Path) -> None:
     """Raise UserError where `path` can't be a set of class folders; no image is opened."""
     if not path.is_dir():
-        raise UserError(f"data.path={path} is no folder: give the one that holds the class folders")
+        raise UserError(
+            f"data.path={path} is not a folder: give the one that contains the class folders"
+        )
     if (path / "train").is_dir() and not (path / "test").is_dir():
         raise UserError(
-            f"data.path={path} holds train/ but no test/: add it, or give {path / 'train'} to have "
-            f"a fixed fifth of it held out"
+            f"data.path={path} contains train/ but no test/: add it, or give {path / 'train'} to "
+            f"have a fixed fifth of it held out"
         )
     top = path / "train" if (path / "train").is_dir() else path
     classes = _class_folders(top)
     if len(classes) < 2:
         raise UserError(
-            f"{top} holds {len(classes)} class folders: put the images into one folder a class, "
-            f"for 2 classes or more"
+            f"{top} contains {len(classes)} class folders: put the images into one folder per "
+            f"class, for 2 classes or more"
         )
 
 
 def read_folder(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[str, ...], ImageSet]:
-    """One part, RGB, brought to image_size x image_size; classes are the sorted folder names."""
+    """One part, RGB, resized to image_size x image_size; classes are the sorted folder names."""
     path = Path(str(settings.path))
     check_folder(path)
-    side = settings.image_size or DEFAULT_SIDE
+    side = side_of(settings)
     names, files, labels = _listing(path, part)
     images, labels = decoded(
         root,
@@ -56,7 +59,7 @@ def read_folder(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[s
 
 
 def _listing(path: Path, part: Part) -> tuple[tuple[str, ...], list[Path], Labels]:
-    """Class names, and the files of one part with their classes, in the order they are used."""
+    """Class names, and the files of one part with their classes, in their final order."""
     split_by_hand = (path / "train").is_dir()
     top = path / "train" if split_by_hand else path
     names = tuple(folder.name for folder in _class_folders(top))
@@ -77,20 +80,20 @@ def _files(top: Path, names: tuple[str, ...]) -> tuple[list[Path], Labels]:
     for folder in _class_folders(top):
         if folder.name not in names:
             raise UserError(
-                f"{folder} is a class that has no training images: known: {', '.join(names)}"
+                f"{folder} is a class without training images: known: {', '.join(names)}"
             )
         found = sorted(f for f in folder.iterdir() if _is_image(f))
         if not found:
-            raise UserError(f"{folder} holds no images: put files such as .png or .jpg there")
+            raise UserError(f"{folder} contains no images: put files such as .png or .jpg there")
         files += found
         labels += [names.index(folder.name)] * len(found)
     if not files:
-        raise UserError(f"{top} holds no class folders: expected {', '.join(names)}")
+        raise UserError(f"{top} contains no class folders: expected {', '.join(names)}")
     return files, np.array(labels, dtype=np.int64)
 
 
 def _is_image(file: Path) -> bool:
-    """A file of a kind we read; no broken link, nor a hidden `._` twin of some file systems."""
+    """A file of a known kind; not a broken link or a hidden `._` file of some file systems."""
     visible = not file.name.startswith(".")
     return visible and file.suffix.lower() in SUFFIXES and file.is_file()
 

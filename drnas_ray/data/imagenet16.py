@@ -1,8 +1,8 @@
 """ImageNet16-120: classes 1..120 of ImageNet at 16x16 pixels, as NAS-Bench-201 uses it.
 
 Downsampled ImageNet: Chrabaszcz et al. 2017, arXiv:1707.08819; the choice of classes: Dong & Yang
-2020, arXiv:2001.00326. The files are pickles. They are read by an unpickler that can build numbers,
-strings, lists, dicts and plain numpy arrays and nothing else, after their md5 sums were checked.
+2020, arXiv:2001.00326. The files are pickles. After their md5 sums were checked, they are read by
+an unpickler that can build numbers, strings, lists, dicts and plain numpy arrays, nothing else.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import facts_of, shape_of
 from drnas_ray.data.files import decoded, fingerprint, one_line
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 
 FOLDER = "ImageNet16"
-CLASSES = 120
 MD5: dict[Part, dict[str, str]] = {
     "train": {
         "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
@@ -40,7 +40,8 @@ MD5: dict[Part, dict[str, str]] = {
     },
     "test": {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"},
 }
-COUNTS: dict[Part, int] = {"train": 151_700, "test": 6_000}
+NAME = "imagenet16-120"
+SHAPE = shape_of(DataSettings(name=NAME))
 
 
 def read_imagenet16_120(
@@ -56,11 +57,11 @@ def read_imagenet16_120(
                 f"(train_data_batch_1 to 10 and val_data, https://image-net.org/download-images, "
                 f"account needed) into {folder}"
             )
-    # Sums are checked and a gigabyte unpickled when the files are new; later the kept pixels do.
+    # New files are checked and unpickled, a gigabyte; later the cached pixels are enough.
     images, labels = decoded(
-        root, ["imagenet16-120", part, *fingerprint(files)], lambda: _read_files(folder, part)
+        root, [NAME, part, *fingerprint(files)], lambda: _read_files(folder, part)
     )
-    names = tuple(str(label) for label in range(1, CLASSES + 1))
+    names = tuple(str(label) for label in range(1, SHAPE.classes + 1))
     return names, ImageSet.from_arrays(images, labels)
 
 
@@ -68,10 +69,11 @@ def _read_files(folder: Path, part: Part) -> tuple[Pixels, Labels]:
     read = [_read_file(folder / name, md5) for name, md5 in MD5[part].items()]
     images = np.concatenate([images for images, _ in read])
     labels = np.concatenate([labels for _, labels in read])
-    if len(images) != COUNTS[part]:
+    expected = facts_of(NAME).count(part)
+    if len(images) != expected:
         raise UserError(
-            f"the {part} files in {folder} hold {len(images)} images of classes 1 to {CLASSES}, "
-            f"not {COUNTS[part]}: put the complete public files there"
+            f"the {part} files in {folder} contain {len(images)} images of classes 1 to "
+            f"{SHAPE.classes}, not {expected}: put the complete public files there"
         )
     return images, labels
 
@@ -87,13 +89,13 @@ def _read_file(path: Path, md5: str) -> tuple[Pixels, Labels]:
         )
     entry = _unpickle(content, path)
     try:
-        images = np.asarray(entry["data"]).reshape(-1, 3, 16, 16)
+        images = np.asarray(entry["data"]).reshape(-1, SHAPE.channels, SHAPE.side, SHAPE.side)
         labels = np.asarray(entry["labels"], dtype=np.int64)
     except (KeyError, TypeError, ValueError) as error:
         raise _other(path, error) from error
     if images.dtype != np.uint8 or labels.shape != images.shape[:1]:
         raise _other(path, f"{images.dtype} images {images.shape}, labels {labels.shape}")
-    keep = (labels >= 1) & (labels <= CLASSES)
+    keep = (labels >= 1) & (labels <= SHAPE.classes)
     return images[keep], labels[keep] - 1
 
 
@@ -123,12 +125,12 @@ def _plain_dtype(code: str, align: object = False, copy: object = True) -> np.dt
     """
     made = np.dtype(code, align=bool(align), copy=True)
     if made.kind not in "biuf":
-        raise pickle.UnpicklingError(f"it holds values of type {made}")
+        raise pickle.UnpicklingError(f"it contains values of type {made}")
     return made
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """What `_codecs.encode` does in the pickles that Python 3 writes with protocol 2."""
+    """`_codecs.encode` as used in pickles that Python 3 writes with protocol 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes text as {encoding}")
     return text.encode("latin1")

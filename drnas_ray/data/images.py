@@ -1,4 +1,4 @@
-"""Images as one uint8 tensor with their labels, and what a data set is like."""
+"""Images as one uint8 tensor with their labels, and what a search knows of its data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImageSet:
     """Images and their classes, all on one device.
 
     images: (n, channels, height, width) uint8; labels: (n,) int64, from 0.
-    Raises ValueError, with what was given, where a type, a shape or a device doesn't fit.
+    Raises ValueError, naming the value, where a type, a shape or a device doesn't fit.
     """
 
     images: Tensor
@@ -51,7 +51,7 @@ class ImageSet:
 
     @classmethod
     def from_arrays(cls, images: Pixels, labels: Labels) -> ImageSet:
-        """The set of these arrays, on the CPU; memory is shared where it can be."""
+        """An image set of these arrays, on the CPU; memory is shared where possible."""
         return cls(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels))
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What is known of a data set, with the augmentation its training batches get.
+    """A data set as it was read, and the augmentation of its training batches.
 
     mean, std: per channel, of pixels in 0..1. crop_padding, cutout: pixels; 0 turns either off.
     """

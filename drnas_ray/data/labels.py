@@ -10,21 +10,21 @@ import numpy.typing as npt
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.data.images import Labels
-from drnas_ray.data.tables import SPLITS, Table
+from drnas_ray.data.tables import SPLITS, ImageTable
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Every row's label over several files; rows of other splits (validation) are not `used`."""
+    """The labels of all rows of several files; rows of other splits (validation) are not `used`."""
 
-    tables: list[Table]
+    tables: list[ImageTable]
     values: list[Any]
     names: list[Any] | None
     used: npt.NDArray[np.bool_]
     is_test: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, tables: list[Table]) -> Rows:
+    def of(cls, tables: list[ImageTable]) -> Rows:
         """Read the small columns of all files. Raises UserError where they don't fit together."""
         first = tables[0]
         by_name = [table.split_in_name for table in tables] if len(tables) > 1 else [None]
@@ -39,7 +39,7 @@ class Rows:
                 )
             if table.label_type != first.label_type or table.columns != first.columns:
                 raise UserError(
-                    f"{table.path} has other columns than {first.path}: give them one schema"
+                    f"{table.path} has other columns than {first.path}: give them the same schema"
                 )
             values += table.column(table.label_column)
             if "label_name" in table.columns:
@@ -51,7 +51,7 @@ class Rows:
         return rows
 
     def where(self, row: int | np.integer[Any]) -> str:
-        """How an error names a row counted over all files: "row 3 of x.parquet"."""
+        """A row, counted over all files, as errors name it: "row 3 of x.parquet"."""
         for table in self.tables:
             if row < table.rows:
                 return f"row {row} of {table.path}"
@@ -61,7 +61,7 @@ class Rows:
     def _check(self) -> None:
         if not (self.used & ~self.is_test).any():
             raise UserError(
-                f"{self.tables[0].path} holds no training rows: mark some as split=train"
+                f"{self.tables[0].path} contains no training rows: mark some as split=train"
             )
         for row in np.flatnonzero(self.used):
             value = self.values[row]
@@ -71,8 +71,8 @@ class Rows:
                 )
 
 
-def _split_column(table: Table) -> list[str | None]:
-    """The split of each row of one file; None, which means train, without such a column."""
+def _split_column(table: ImageTable) -> list[str | None]:
+    """The split of each row of one file; None, which means train, where there is no such column."""
     if "split" not in table.columns:
         return [None] * table.rows
     splits = table.column("split")
@@ -85,7 +85,7 @@ def _split_column(table: Table) -> list[str | None]:
 
 
 def class_numbers(rows: Rows) -> tuple[tuple[str, ...], Labels]:
-    """Class names, and (rows,) class numbers, -1 for rows that aren't used.
+    """Class names, and class numbers (rows,), -1 for rows that aren't used.
 
     Names come from the file's metadata, else from `label_name`, else from the labels. With names
     in the metadata a label is an index into them; otherwise classes are the sorted different
@@ -103,7 +103,7 @@ def class_numbers(rows: Rows) -> tuple[tuple[str, ...], Labels]:
         value = rows.values[row]
         if value not in numbers:
             raise UserError(
-                f"{rows.where(row)} has label {value!r}, which is no class of the training set: "
+                f"{rows.where(row)} has label {value!r}, which is not a class of the training set: "
                 f"expected one of {len(numbers)}, such as {next(iter(numbers))!r}"
             )
         labels[row] = numbers[value]
@@ -113,7 +113,7 @@ def class_numbers(rows: Rows) -> tuple[tuple[str, ...], Labels]:
 
 
 def _names(rows: Rows, numbers: dict[Any, int]) -> tuple[str, ...]:
-    """One name a class: from `label_name` where that column is, else the label itself."""
+    """One name per class: from the column `label_name` if there is one, else the label itself."""
     if rows.names is None:
         return tuple(str(value) for value in numbers)
     found: dict[Any, Any] = {}
@@ -122,6 +122,6 @@ def _names(rows: Rows, numbers: dict[Any, int]) -> tuple[str, ...]:
         if found.setdefault(value, name) != name:
             raise UserError(
                 f"{rows.where(row)} has label_name {name!r} for label {value!r}, which was "
-                f"{found[value]!r} before: give every label one name"
+                f"{found[value]!r} before: give each label one name"
             )
     return tuple(str(found[value]) for value in numbers)

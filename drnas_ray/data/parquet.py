@@ -1,9 +1,9 @@
-"""Encoded images in Parquet: one file, or a folder of files, also as Hugging Face lays them out.
+"""Encoded images in Parquet: one file or a folder of files, also in Hugging Face's layout.
 
 Columns: `image` or `img` (bytes, or a struct with `bytes`), `label` (or `fine_label`, or
-`labels`; numbers or text), and if there are, `split` (train, test; valid and validation are left
-alone) and `label_name`. In a folder, names such as train-00000-of-00001.parquet stand for a split
-column. Where no rows are marked as test, a fixed fifth of each class is held out.
+`labels`; numbers or text), and optionally `split` (train, test; valid and validation are ignored)
+and `label_name`. In a folder, names such as train-00000-of-00001.parquet replace a split column.
+Where no rows are marked as test, a fixed fifth of each class is held out.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import pyarrow as pa
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data.decode import DECODER, DEFAULT_SIDE, decode_all
+from drnas_ray.data.decode import DECODER, decode_all
+from drnas_ray.data.facts import side_of
 from drnas_ray.data.files import decoded, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 from drnas_ray.data.labels import Rows, class_numbers
 from drnas_ray.data.splits import halves_share_classes, held_out_split, mixed_order
-from drnas_ray.data.tables import Table, open_table, table_files
+from drnas_ray.data.tables import ImageTable, open_table, table_files
 
 ROWS_AT_ONCE = 1024
 
@@ -36,16 +37,16 @@ def check_parquet(path: Path) -> None:
 def read_parquet(
     settings: DataSettings, root: Path, part: Part
 ) -> tuple[tuple[str, ...], ImageSet]:
-    """One part, RGB, brought to image_size x image_size, in the order of the rows.
+    """One part, RGB, resized to image_size x image_size, in the order of the rows.
 
-    Only where the rows are sorted so that a half of the training set would lack a class that has
-    2 images or more, the training set is put into a fixed mixed order.
+    Only if half of the training set would lack a class that has 2 images or more, as in sorted
+    rows, is the training set put into a fixed mixed order.
     """
     tables = [open_table(file) for file in table_files(Path(str(settings.path)))]
     rows = Rows.of(tables)
     names, labels = class_numbers(rows)
     chosen = _part(labels, rows.is_test, part)
-    side = settings.image_size or DEFAULT_SIDE
+    side = side_of(settings)
     files = [table.path for table in tables]
     images, labels = decoded(
         root,
@@ -60,7 +61,7 @@ def read_parquet(
 
 
 def _part(labels: Labels, is_test: npt.NDArray[np.bool_], part: Part) -> npt.NDArray[np.int64]:
-    """Sorted positions of the rows of one part. labels: (rows,), -1 where a row is left alone."""
+    """Sorted positions of the rows of one part. labels: (rows,), -1 where a row is ignored."""
     train = np.flatnonzero((labels >= 0) & ~is_test)
     test = np.flatnonzero((labels >= 0) & is_test)
     if not len(test):
@@ -69,7 +70,7 @@ def _part(labels: Labels, is_test: npt.NDArray[np.bool_], part: Part) -> npt.NDA
     return train if part == "train" else test
 
 
-def _decode(tables: list[Table], chosen: npt.NDArray[np.int64], side: int) -> Pixels:
+def _decode(tables: list[ImageTable], chosen: npt.NDArray[np.int64], side: int) -> Pixels:
     """The images at the sorted positions `chosen`, counted over all tables."""
     wanted = np.zeros(sum(table.rows for table in tables), dtype=bool)
     wanted[chosen] = True
@@ -83,8 +84,8 @@ def _decode(tables: list[Table], chosen: npt.NDArray[np.int64], side: int) -> Pi
     return images
 
 
-def _encoded(table: Table, wanted: npt.NDArray[np.bool_]) -> Iterator[list[tuple[str, bytes]]]:
-    """Wanted rows as (where, bytes), a limited number at once so that memory stays small."""
+def _encoded(table: ImageTable, wanted: npt.NDArray[np.bool_]) -> Iterator[list[tuple[str, bytes]]]:
+    """Wanted rows as (where, bytes), some at a time to save memory."""
     if not wanted.any():
         return
     row = 0

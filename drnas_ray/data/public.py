@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,19 @@ from numpy.exceptions import VisibleDeprecationWarning
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import facts_of
 from drnas_ray.data.files import lock, one_line, writable_folder
-from drnas_ray.data.images import ImageSet, Labels, Part, Pixels, Reader
+from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 
 
 @dataclass(frozen=True)
 class Source:
-    """A torchvision data set: its class there, how to ask for a part, its sizes, its place."""
+    """A torchvision data set: its class there, how to ask for a part, and where its files are."""
 
     torchvision_class: str
     parts: Mapping[Part, Mapping[str, Any]]
-    counts: Mapping[Part, int]
     place: str
-    """The files' place under the root, as torchvision lays them out."""
+    """The files under the root, as torchvision lays them out."""
 
 
 _BY_FLAG: Mapping[Part, Mapping[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
@@ -39,51 +38,43 @@ _BY_SPLIT: Mapping[Part, Mapping[str, Any]] = {
     "train": {"split": "train"},  # SVHN's half a million "extra" images are left out
     "test": {"split": "test"},
 }
-_COUNTS: Mapping[Part, int] = {"train": 50_000, "test": 10_000}
 
 SOURCES: dict[str, Source] = {
-    "cifar10": Source("CIFAR10", _BY_FLAG, _COUNTS, "cifar-10-batches-py/*"),
-    "cifar100": Source("CIFAR100", _BY_FLAG, _COUNTS, "cifar-100-python/*"),
-    "svhn": Source("SVHN", _BY_SPLIT, {"train": 73_257, "test": 26_032}, "*_32x32.mat"),
-    "fashion-mnist": Source(
-        "FashionMNIST", _BY_FLAG, {"train": 60_000, "test": 10_000}, "FashionMNIST/raw/*-ubyte"
-    ),
+    "cifar10": Source("CIFAR10", _BY_FLAG, "cifar-10-batches-py/*"),
+    "cifar100": Source("CIFAR100", _BY_FLAG, "cifar-100-python/*"),
+    "svhn": Source("SVHN", _BY_SPLIT, "*_32x32.mat"),
+    "fashion-mnist": Source("FashionMNIST", _BY_FLAG, "FashionMNIST/raw/*-ubyte"),
 }
 
 
 class _Absent(Exception):
-    """The files aren't there, or their md5 sums are wrong."""
+    """The files are missing, or their md5 sums are wrong."""
 
 
-def public(name: str) -> Reader:
-    """The reader of the torchvision data set `name`; it downloads what is missing."""
-    return partial(_read, name)
-
-
-def _read(
-    name: str, settings: DataSettings, root: Path, part: Part
-) -> tuple[tuple[str, ...], ImageSet]:
+def read_public(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[str, ...], ImageSet]:
+    """One part of the torchvision data set `settings.name`; missing files are downloaded."""
+    name = settings.name
     try:
         names, images, labels = _load(name, root, part)
     except _Absent:
-        # One process downloads; the others wait here and then find it done.
+        # One process downloads; the others wait here and then find the files.
         with lock(root, name):
             try:
                 names, images, labels = _load(name, root, part)
             except _Absent:
                 _download(name, root)
                 names, images, labels = _load(name, root, part)
-    expected = SOURCES[name].counts[part]
+    expected = facts_of(name).count(part)
     if len(images) != expected or len(labels) != expected:
         raise UserError(
-            f"{name} under {root} holds {len(images)} {part} images and {len(labels)} labels "
+            f"{name} under {root} contains {len(images)} {part} images and {len(labels)} labels "
             f"instead of {expected}: delete {SOURCES[name].place} there to have it downloaded again"
         )
     return names, ImageSet.from_arrays(images, labels)
 
 
 def _load(name: str, root: Path, part: Part) -> tuple[tuple[str, ...], Pixels, Labels]:
-    """Raises _Absent where files are to be downloaded, UserError where they can't be read."""
+    """Raises _Absent where files must be downloaded, UserError where they can't be read."""
     try:
         data = _torchvision(name, root, part, download=False)
     except RuntimeError as error:
@@ -103,7 +94,7 @@ def _load(name: str, root: Path, part: Part) -> tuple[tuple[str, ...], Pixels, L
 
 
 def _torchvision(name: str, root: Path, part: Part, download: bool) -> Any:
-    from torchvision import datasets  # noqa: PLC0415 - slow to load, and digits do without
+    from torchvision import datasets  # noqa: PLC0415 - slow to import
 
     source = SOURCES[name]
     with warnings.catch_warnings():
@@ -116,7 +107,7 @@ def _torchvision(name: str, root: Path, part: Part, download: bool) -> Any:
 
 
 def _download(name: str, root: Path) -> None:
-    """Fetch both parts into a folder aside, then rename file by file into place."""
+    """Fetch both parts into a temporary folder, then move each file into place."""
     source = SOURCES[name]
     with tempfile.TemporaryDirectory(dir=writable_folder(root), prefix=f".{name}-") as aside:
         try:
@@ -125,7 +116,8 @@ def _download(name: str, root: Path) -> None:
         except (OSError, RuntimeError, EOFError, HTTPException) as error:  # URLError is an OSError
             raise UserError(
                 f"{name} is missing or damaged under {root} and can't be downloaded "
-                f"({one_line(error)}): connect this machine, or put {source.place} there"
+                f"({one_line(error)}): connect this machine to the network, or put "
+                f"{source.place} there"
             ) from error
         for file in sorted(Path(aside).rglob("*")):
             if file.is_file() and file.suffix != ".gz":  # archives were unpacked beside themselves

@@ -17,10 +17,10 @@ SEED = 0
 
 
 def held_out_split(labels: Labels) -> tuple[Indices, Indices]:
-    """Positions (train, test): a fifth of the images, rounded up, is held out class by class.
+    """Positions (train, test): a fifth of the images, rounded up, is held out, stratified by class.
 
-    Both are sorted, share nothing and hold every class; with many tiny classes the held-out
-    part is a little over a fifth. Raises UserError where a class has a single image.
+    Both are sorted, disjoint and contain every class; with many tiny classes the held-out part is a
+    little over a fifth. Raises UserError where a class has a single image.
     """
     counts = np.bincount(labels)
     single = np.flatnonzero(counts == 1)
@@ -50,24 +50,26 @@ def _held_out_counts(counts: Indices) -> Indices:
 
 
 def balanced_subset(labels: Labels, size: int) -> Indices:
-    """Sorted positions of `size` images, as many of each class as there are to be had.
+    """Sorted positions of `size` images, as evenly over classes as their sizes allow.
 
-    The subset of a smaller size lies within that of a larger one.
-    Raises UserError where there are fewer than `size` images.
+    A smaller subset is part of a larger one. Raises UserError if there are fewer than `size`
+    images.
     """
     if size > len(labels):
         raise UserError(
-            f"train_images={size} is more than the {len(labels)} training images there are: give "
+            f"train_images={size} is more than the {len(labels)} training images: give "
             f"{len(labels)} or fewer"
         )
     counts = np.bincount(labels)
     quota = np.zeros_like(counts)
     while (left := size - int(quota.sum())) > 0:
-        hungry = np.flatnonzero(quota < counts)
-        if left < len(hungry):
-            quota[hungry[:left]] += 1
+        below_quota = np.flatnonzero(quota < counts)
+        if left < len(below_quota):
+            quota[below_quota[:left]] += 1
         else:
-            quota[hungry] = np.minimum(counts[hungry], quota[hungry] + left // len(hungry))
+            quota[below_quota] = np.minimum(
+                counts[below_quota], quota[below_quota] + left // len(below_quota)
+            )
     random = np.random.RandomState(SEED)
     chosen = [
         random.permutation(np.flatnonzero(labels == label))[:count]
@@ -77,7 +79,7 @@ def balanced_subset(labels: Labels, size: int) -> Indices:
 
 
 def mixed_order(labels: Labels) -> Indices:
-    """A fixed shuffle of all positions whose halves hold each class equally (give or take 1)."""
+    """A fixed shuffle of all positions whose halves hold each class evenly, up to one image."""
     random = np.random.RandomState(SEED)
     place = np.empty(len(labels))
     for label in range(int(labels.max()) + 1):

@@ -1,4 +1,4 @@
-"""Parquet files of images: which there are, their columns, reading them with errors in one line."""
+"""Parquet files of images: finding them, their columns, reading them with one-line errors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from drnas_ray.data.files import one_line
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("fine_label", "labels")
-"""Looked for where there is no `label`; CIFAR-100 has a coarse_label too, which isn't meant."""
+"""Used where there is no `label`; CIFAR-100's coarse_label is ignored."""
 SPLITS = {
     "train": "train", "test": "test", "valid": None, "validation": None, "val": None,
 }  # fmt: skip
-"""Words in split columns and file names, and the part they mean; None is left alone."""
+"""Words in split columns and file names -> the part they mean; None is ignored."""
 
 
 @dataclass(frozen=True)
-class Table:
+class ImageTable:
     """One Parquet file whose schema fits."""
 
     path: Path
@@ -36,7 +36,7 @@ class Table:
     label_type: pa.DataType
     columns: frozenset[str]
     class_names: tuple[str, ...] | None
-    """Those of a Hugging Face ClassLabel, where the file carries them."""
+    """From a Hugging Face ClassLabel, where the file has one."""
 
     def column(self, name: str) -> list[Any]:
         """All values of one column. Raises UserError where the file is damaged."""
@@ -52,7 +52,7 @@ class Table:
 
     @property
     def split_in_name(self) -> str | None:
-        """The split word that the file's name begins with: train-00000-of-00002.parquet."""
+        """The split with which the file's name begins: train-00000-of-00002.parquet."""
         found = re.match(r"([a-z]+)(?![a-z])", self.path.stem)
         return found[1] if found and found[1] in SPLITS else None
 
@@ -66,11 +66,11 @@ def table_files(path: Path) -> list[Path]:
     # A Hugging Face repository keeps its files in data/.
     files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
     if not files:
-        raise UserError(f"data.path={path} holds no *.parquet file: give the folder that does")
+        raise UserError(f"data.path={path} contains no *.parquet file: give the folder that does")
     return files
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path) -> ImageTable:
     """Read a file's footer. Raises UserError where it is damaged or lacks a column."""
     with _readable(path), pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
@@ -84,7 +84,7 @@ def open_table(path: Path) -> Table:
     if label is None:
         raise _lacks(path, schema, "label column: expected 'label'")
     kind = schema.field(label).type
-    return Table(path, rows, image, label, kind, columns, _class_names(path, schema, label))
+    return ImageTable(path, rows, image, label, kind, columns, _class_names(path, schema, label))
 
 
 def _check_image_type(path: Path, column: str, kind: pa.DataType) -> None:
@@ -118,7 +118,7 @@ def _lacks(path: Path, schema: pa.Schema, what: str) -> UserError:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what Arrow raises on a truncated or foreign file into one line."""
+    """Turn Arrow's errors on a truncated or other file into one line."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

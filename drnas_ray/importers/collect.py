@@ -1,4 +1,4 @@
-"""Cells from official files to columns (one row a cell) and to curves (one row a training)."""
+"""Cells from official files to columns (one row per cell) and curves (one row per training)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from drnas_ray.benchmarks.columns import CELLS, COSTS, EPOCHS, METRICS, NETWORKS, SPLITS
+from drnas_ray.benchmarks.columns import CELLS, COST_COLUMNS, EPOCHS, METRICS, NETWORKS, SPLITS
 from drnas_ray.importers.trials import CellRecord, Trial
 
 _SETS = ("train", "x-valid", "x-test", "ori-test")
@@ -27,11 +27,11 @@ CURVES = pa.schema(
         ),
     ]
 )
-"""Lists have one number an epoch, nan where that epoch was not judged; null: the set never was."""
+"""Lists have one number per epoch, nan where that epoch wasn't evaluated; null: it never was."""
 
 
 class Collector:
-    """Fills columns; `take` is called once a cell. curves: where per-epoch rows go, if anywhere."""
+    """Fills columns; `take` is called once per cell. curves: the file of per-epoch rows, if any."""
 
     def __init__(self, curves: pq.ParquetWriter | None = None) -> None:
         self.numbers: dict[str, NDArray[np.float64]] = {}
@@ -41,7 +41,7 @@ class Collector:
         self.cells = 0
 
     def take(self, cell: CellRecord) -> None:
-        """One cell's figures into its row."""
+        """Put one cell's figures into its row."""
         self.cells += 1
         for epochs in EPOCHS:
             for network, prefix in NETWORKS.items():
@@ -86,13 +86,13 @@ class Collector:
         self.lists.setdefault(name, [None] * CELLS)[row] = values
 
     def flush(self) -> None:
-        """Write the rows of curves that wait."""
+        """Write the pending rows of curves."""
         if self.writer is not None and self.rows:
             self.writer.write_table(pa.Table.from_pylist(self.rows, CURVES))
             self.rows = []
 
     def columns(self) -> dict[str, pa.Array]:
-        """All columns but those that name the cell, 15,625 rows in the benchmark's order."""
+        """All columns except those that name the cell, 15,625 rows in the benchmark's order."""
         self._whole_costs()
         made = {}
         for name in sorted({*self.numbers, *self.lists}):
@@ -107,11 +107,11 @@ class Collector:
     def _whole_costs(self) -> None:
         """`cifar10_params_mb` from both schedules' entries, the 200-epoch one first.
 
-        Parameters and multiply-adds are of the network, however long it was trained. Latency was
-        measured anew, so only the 200-epoch entry's counts as the cell's.
+        Parameters and multiply-adds do not depend on how long the network was trained. Latency was
+        measured for each schedule, so only that of the 200-epoch entry counts as the cell's.
         """
         for prefix in NETWORKS.values():
-            for cost in COSTS:
+            for cost in COST_COLUMNS:
                 short, whole = (self.numbers.get(f"{prefix}_{cost}_{e}") for e in EPOCHS)
                 found = whole
                 if cost != "latency_s":
@@ -125,14 +125,14 @@ class Collector:
 
 
 def _costs(runs: Iterable[tuple[int, Trial]]) -> dict[str, float]:
-    """Means over seeds. Entries below 0 or missing are no measurements.
+    """Means over seeds. Latencies of 0 or less are not measurements.
 
-    Some official files have other parameters and multiply-adds under another seed; NATS-Bench 1.6
-    says that seed 888's are right then. Without that seed none can be told right: nan.
+    In some official files parameters and multiply-adds differ between seeds; according to
+    NATS-Bench 1.6 those of seed 888 are right. Without that seed they are unknown: nan.
     """
     by_seed = dict(runs)
     found = {}
-    for cost in COSTS:
+    for cost in COST_COLUMNS:
         values = {seed: getattr(trial, cost) for seed, trial in by_seed.items()}
         if cost == "latency_s":
             values = {seed: value for seed, value in values.items() if value > 0}

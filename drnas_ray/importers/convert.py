@@ -1,4 +1,4 @@
-"""`drnas bench import`: any known file to our Parquet table, complete or not at all."""
+"""`drnas bench import`: any known file to one Parquet table, complete or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SUM_IN_NAME = re.compile(r"-v\d_\d-([0-9a-f]{5,6})(?=[-.]|$)")
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written. checksum: what the file's sum says beside the digits in its name.
+    """What was written. checksum: the file's checksum compared with the digits in its name.
 
     numbered: values that a single official file numbers; see `read_official`.
     """
@@ -49,17 +49,19 @@ def import_benchmark(
     report: Report | None = None,
     recipe: str | None = None,
 ) -> Imported:
-    """Read any official or tidy file, or a folder of trained cells, and write our table.
+    """Read any official or tidy file, or a folder of trained cells, and write one table.
 
-    curves: gets every epoch of official files. recipe: which one, of a folder of trained cells
-    that has several. Raises UserError, with nothing written, if the source is missing, damaged or
-    of another make.
+    curves: gets every epoch of official files. recipe: which one, for a folder of trained
+    cells that has several. Raises UserError, with nothing written, if the source is missing,
+    damaged or of another kind.
     """
     if not source.exists():
-        raise UserError(f"no benchmark file {source}")
+        raise UserError(f"benchmark file {source} does not exist")
     trained = is_trained(source)
     if recipe is not None and not trained:
-        raise UserError(f"--recipe is of folders that `drnas bench build` filled, {source} is none")
+        raise UserError(
+            f"--recipe applies to folders that `drnas bench build` filled: {source} is not one"
+        )
     official = not trained and is_official(source)
     if not official and not trained and source.suffix not in (".csv", ".parquet"):
         raise UserError(
@@ -67,8 +69,8 @@ def import_benchmark(
             "or a folder of .pickle.pbz2 files or of trained cells"
         )
     if curves is not None and not official:
-        raise UserError(f"--curves: a table such as {source} has no epochs, official files do")
-    sha256, checksum = ("", "trained here; parts have no sum") if trained else _sums(source)
+        raise UserError(f"--curves needs an official file: a table such as {source} has no epochs")
+    sha256, checksum = ("", "trained here: parts have no checksum") if trained else _sums(source)
     facts = {
         "drnas_bench_schema": str(SCHEMA_VERSION),
         "source": source.name,
@@ -89,7 +91,7 @@ def import_benchmark(
             columns, cells = tidy_columns(source)
         facts["cells"] = str(cells)
         whole = pa.table({**_naming(), **columns}).replace_schema_metadata(facts)
-        # Columns are read alone, so small pages of one row group serve best.
+        # Columns are read one by one, for which one row group is best.
         pq.write_table(whole, new_table, compression="zstd", row_group_size=CELLS)
     return Imported(target, curves, cells, len(columns), checksum, numbered)
 
@@ -113,7 +115,7 @@ def _official(
 
 
 def _naming() -> dict[str, pa.Array]:
-    """The columns that name a cell. unique_group: isomorphic cells have the same number."""
+    """The columns that name a cell. unique_group: the same number for isomorphic cells."""
     cells = [_SPACE.cell(index) for index in range(CELLS)]
     groups: dict[str, int] = {}
     numbers = [groups.setdefault(_SPACE.canonical(cell), len(groups)) for cell in cells]
@@ -128,7 +130,7 @@ def _naming() -> dict[str, pa.Array]:
 def _aside(path: Path) -> Iterator[Path]:
     """As `written_aside`. Raises UserError where no file can be written under this name."""
     if not path.parent.is_dir():
-        raise UserError(f"no folder {path.parent} to write {path.name} to")
+        raise UserError(f"folder {path.parent}, for {path.name}, does not exist")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file name such as {path / 'nb201.parquet'}")
     with written_aside(path) as aside:
@@ -136,13 +138,13 @@ def _aside(path: Path) -> Iterator[Path]:
 
 
 def _sums(source: Path) -> tuple[str, str]:
-    """sha256, and what the digits in an official file's name say to its sums.
+    """sha256, and whether the digits in an official file's name agree with its checksums.
 
-    The names carry the first or last digits of a sum; which one was never written down for each
-    file, so either end of md5 and sha256 counts as agreeing.
+    Names contain the first or last digits of a checksum; which one is not documented, so either end
+    of md5 and sha256 counts as agreement.
     """
     if source.is_dir():
-        return "", "a folder has no sum of its own; every file's own check sum was right"
+        return "", "a folder has no checksum; those inside its files were right"
     with source.open("rb") as file:
         sums = {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
         while block := file.read(1 << 20):
@@ -151,13 +153,13 @@ def _sums(source: Path) -> tuple[str, str]:
     digests = {kind: one.hexdigest() for kind, one in sums.items()}
     named = _SUM_IN_NAME.search(source.name)
     if named is None or "-simple" in source.name:
-        return digests["sha256"], f"md5 {digests['md5']}; its name has no sum to compare with"
+        return digests["sha256"], f"md5 {digests['md5']}; its name has no checksum to compare with"
     digits = named.group(1)
     for kind, digest in digests.items():
         if digest.startswith(digits) or digest.endswith(digits):
             return digests["sha256"], f"{kind} {digest} agrees with {digits} in its name"
     return (
         digests["sha256"],
-        f"WARNING: md5 {digests['md5']} does not have the {digits} of its name: not the official "
-        "file as published, or renamed",
+        f"WARNING: md5 {digests['md5']} does not have the {digits} of its name: it was renamed "
+        "or is not the file as published",
     )

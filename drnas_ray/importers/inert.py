@@ -1,9 +1,9 @@
-"""What names in an untrusted pickle stand for: inert stand-ins, never the named code.
+"""Inert stand-ins for the names in an untrusted pickle; the named code is never used.
 
-The benchmark's files hold dictionaries, lists, numbers and text, NumPy scalars, the two packages'
-result classes, and (the `-full` folder) trained weights as PyTorch tensors. Each name below maps
-to a function of ours that makes plain data of its arguments; weights are dropped unread. A name
-that is not here stops the reading.
+The benchmark's files contain dictionaries, lists, numbers and strings, NumPy scalars, the result
+classes of two packages, and (in the `-full` folder) trained weights as PyTorch tensors. Each name
+below maps to a function here that turns its arguments into plain data; weights are dropped unread.
+Any other name ends the reading.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from drnas_ray.core.errors import UserError
 
 
 def plain_key(key: object) -> None:
-    """Raises UserError for a key other than text, a number, or a pair of them.
+    """Raises UserError for a key other than a string, a number, or a short tuple of them.
 
-    A tuple in a tuple in a tuple, a million deep, would overflow the interpreter's stack when
-    hashed.
+    Hashing tuples nested a million deep would overflow the interpreter's stack.
     """
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) > 4 or not all(isinstance(part, str | int | float) for part in parts):
-        raise UserError("has a key that is neither text nor a number")
+        raise UserError("has a key that is neither a string nor a number")
 
 
 class Holder(dict[str, Any]):
@@ -32,12 +31,12 @@ class Holder(dict[str, Any]):
 
 
 class Dtype:
-    """A NumPy dtype that is still to be told its byte order."""
+    """A NumPy dtype whose byte order is set by `build`."""
 
     def __init__(self, code: object, *_: object) -> None:
         dtype = np.dtype(code) if isinstance(code, str) and len(code) < 8 else np.dtype(object)
         if dtype.kind not in "fiub":
-            raise UserError(f"holds a NumPy type {code!r}: only numbers are read")
+            raise UserError(f"contains the NumPy type {code!r}: only numbers are read")
         self.dtype = dtype
 
     def build(self, state: Any) -> None:
@@ -47,7 +46,7 @@ class Dtype:
 
 
 class Array:
-    """A NumPy array that is still to be told its content."""
+    """A NumPy array whose content is set by `build`."""
 
     def __init__(self, *_: object) -> None:
         self.values: np.ndarray[Any, Any] = np.zeros(0)
@@ -60,13 +59,13 @@ class Array:
 
 
 class Skipped:
-    """What no figure depends on, such as a tensor."""
+    """A value that no figure depends on, such as a tensor."""
 
     def __init__(self, *_: object) -> None:
         pass
 
     def build(self, state: Any) -> None:
-        """Forget it."""
+        """Ignore the state."""
 
 
 def _scalar(dtype: Dtype, data: bytes) -> float | int:
@@ -76,7 +75,7 @@ def _scalar(dtype: Dtype, data: bytes) -> float | int:
 
 def _encode(text: str, coding: str = "latin1") -> bytes:
     if coding != "latin1":
-        raise UserError(f"holds bytes written as {coding!r}: only latin1 is read")
+        raise UserError(f"contains bytes encoded as {coding!r}: only latin1 is read")
     return text.encode("latin1")
 
 
@@ -105,10 +104,10 @@ def _set(*args: Any) -> set[Any]:
 
 
 class _Class:
-    """A class's name where the pickle wants it as a value."""
+    """A class that the pickle uses as a value."""
 
     def __call__(self, *_: object) -> NoReturn:
-        raise UserError("makes an object of a type that only describes another")
+        raise UserError("creates an object of a type that may only describe another")
 
 
 _TYPE = _Class()
@@ -139,4 +138,4 @@ STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter"): Skipped,
     ("torch.storage", "_load_from_bytes"): Skipped,
 }
-"""(module, name) in a pickle to what is done instead."""
+"""(module, name) in a pickle -> what is called instead."""

@@ -1,7 +1,7 @@
 """NAS-Bench-201 (.pth) and NATS-Bench topology (.pickle.pbz2) files: their cells, one by one.
 
-A single file has `arch2infos` with all cells, a folder (or .tar of one) a file a cell. Both are
-read as a stream: what is in memory is a batch of cells (Python's pickler writes 1,000 together).
+A single file has all cells under `arch2infos`; a folder (or its .tar) has one file per cell. Both
+are read as a stream: only a batch of cells is in memory (Python's pickler writes 1,000 together).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, BinaryIO, cast
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.importers.pickles import Machine
-from drnas_ray.importers.trials import CellRecord, boil_trial, read_cell
+from drnas_ray.importers.trials import CellRecord, read_cell, reduce_trial
 from drnas_ray.spaces.nb201 import NB201
 
 Report = Callable[[int, int], None]
-"""Called with what is done and how much there is (bytes, or files)."""
+"""Called with what has been read and what there is in all (bytes, or files)."""
 Take = Callable[[CellRecord], None]
 
 _SPACE = NB201()
@@ -30,15 +30,15 @@ _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def is_official(source: Path) -> bool:
-    """A folder, or a file with an official file's ending."""
+    """Whether it is a folder, or a file with the suffix of an official file."""
     return source.is_dir() or source.name.endswith((".pth", ".pbz2", ".tar"))
 
 
 def read_official(source: Path, take: Take, report: Report) -> int:
-    """Hand over every cell; how many values a single file numbers, 0 for one file a cell.
+    """Pass every cell to `take`; returns how many values a single file numbers, 0 for a folder.
 
-    Any of those may be named again up to the file's end, so a reader has to keep the list.
-    Raises UserError, naming the file, if it is damaged or none.
+    A pickle may refer to any of those until its end, so they all have to be kept. Raises UserError,
+    naming the file, if it is damaged or not an official file.
     """
     if source.is_dir():
         _read_folder(source, take, report)
@@ -51,25 +51,25 @@ def read_official(source: Path, take: Take, report: Report) -> int:
 
 @contextmanager
 def _named(path: Path | str) -> Iterator[None]:
-    """Errors inside say which file they are of."""
+    """Errors inside name the file."""
     try:
         yield
     except UserError as error:
         raise UserError(f"benchmark file {path} {error}") from error
     except (EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise UserError(f"benchmark file {path} is cut off or damaged ({error})") from error
+        raise UserError(f"benchmark file {path} is truncated or damaged ({error})") from error
     except OSError as error:
         raise UserError(f"benchmark file {path} can't be read ({error})") from error
 
 
 class _Counting:
-    """A binary stream that reports how far it was read."""
+    """A binary stream that reports how far it has been read."""
 
     def __init__(self, stream: BinaryIO, size: int, report: Report) -> None:
         self.stream, self.size, self.report = stream, size, report
 
     def read(self, count: int = -1) -> bytes:
-        """As of a file."""
+        """As for a file."""
         data = self.stream.read(count)
         self.report(self.stream.tell(), self.size)
         return data
@@ -79,45 +79,46 @@ class _Counting:
 
 
 def _read_single(path: Path, take: Take, report: Report) -> int:
-    def boil(found: dict[Any, Any], below: object) -> bool:
+    def reduce(found: dict[Any, Any], below: object) -> bool:
         if below == "arch2infos":
             for index, schedules in found.items():
                 take(read_cell(index, schedules, _arch(index)))
             seen.update(found)
             found.clear()
             return True
-        return _boil(found, below)
+        return _reduce(found, below)
 
     seen: set[int] = set()
     with _named(path), path.open("rb") as raw:
         counted = cast(BinaryIO, _Counting(raw, path.stat().st_size, report))
-        content, numbered = _load(path.name, counted, boil)
+        content, numbered = _load(path.name, counted, reduce)
         if not isinstance(content, dict) or not content.keys() >= {"meta_archs", "arch2infos"}:
-            raise UserError("has no meta_archs and arch2infos: no NAS-Bench-201 or NATS-tss file")
+            raise UserError(
+                "has no meta_archs and arch2infos: it is not a NAS-Bench-201 or NATS-tss file"
+            )
         _check_order(content["meta_archs"])
         if not seen:
             raise UserError("has no cells")
     return numbered
 
 
-def _boil(found: dict[Any, Any], below: object) -> bool:
+def _reduce(found: dict[Any, Any], below: object) -> bool:
     if below == "all_results":
         return all(isinstance(run, dict) and "trial" in run for run in found.values())
-    return boil_trial(found)
+    return reduce_trial(found)
 
 
 def _load(
-    name: str, stream: BinaryIO, boil: Callable[[dict[Any, Any], object], bool]
+    name: str, stream: BinaryIO, reduce: Callable[[dict[Any, Any], object], bool]
 ) -> tuple[Any, int]:
-    """The content of one .pickle.pbz2 or .pth file, whichever torch.save wrote the latter.
-
-    Beside it how many values its pickle numbers.
+    """The content of a .pickle.pbz2 or .pth file (both formats of torch.save), and how many values
+    its pickle numbers.
     """
     if name.endswith(".pbz2"):
         with bz2.open(stream) as inner:
-            machine = Machine(cast(BinaryIO, inner), boil)
+            machine = Machine(cast(BinaryIO, inner), reduce)
             content = machine.load()
-            # A stream's check sum stands at its end, so read up to there.
+            # The checksum is at the end of the stream, so read up to there.
             while inner.read(1 << 20):
                 pass
             return content, machine.numbered
@@ -129,46 +130,48 @@ def _load(
             if len(inside) != 1:
                 raise UserError("is a zip file without one data.pkl: torch.save did not write it")
             with archive.open(inside[0]) as pickled:
-                machine = Machine(cast(BinaryIO, pickled), boil)
+                machine = Machine(cast(BinaryIO, pickled), reduce)
                 content = machine.load()
                 while pickled.read(1 << 20):
                     pass
                 return content, machine.numbered
-    machine = Machine(stream, boil)
+    machine = Machine(stream, reduce)
     if machine.load() != _TORCH_MAGIC:
         raise UserError("was not written by torch.save")
-    for _ in range(2):  # its protocol, and facts on the machine that wrote it
+    for _ in range(2):  # its protocol, and the machine that wrote it
         machine.load()
     content = machine.load()
-    if not isinstance(machine.load(), list):  # names of tensors: there, so nothing is cut off
+    if not isinstance(machine.load(), list):  # names of tensors: nothing is truncated
         raise UserError("is damaged (no list of tensors at its end)")
     return content, machine.numbered
 
 
 def _arch(index: Any) -> str:
     if not isinstance(index, int) or not 0 <= index < _SPACE.size:
-        raise UserError(f"has a cell {str(index)[:40]!r}: they are numbered 0 to 15624")
+        raise UserError(f"has a cell {str(index)[:40]!r}: cells are numbered 0 to 15624")
     return _SPACE.cell(index)
 
 
 def _check_order(archs: Any) -> None:
     if not isinstance(archs, list) or len(archs) != _SPACE.size:
-        raise UserError("does not list the 15,625 cells: no topology-space file")
+        raise UserError("does not list the 15,625 cells: it is not a topology-space file")
     for index, arch in enumerate(archs):
         if arch != _SPACE.cell(index):
-            raise UserError(f"lists '{str(arch)[:120]}' as cell {index}: not the benchmark's order")
+            raise UserError(
+                f"lists '{str(arch)[:120]}' as cell {index}: this is not the benchmark's order"
+            )
 
 
 def _one_cell(name: str, stream: BinaryIO, take: Take) -> bool:
-    """Read a member if its name is one of a cell's file."""
+    """Read a member if its name is that of a cell's file; whether it was."""
     match = _CELL_FILE.fullmatch(name)
     if match is None:
         if name.startswith("meta."):
-            content, _ = _load(name, stream, _boil)
+            content, _ = _load(name, stream, _reduce)
             _check_order(content.get("meta_archs") if isinstance(content, dict) else None)
         return False
     index = int(match.group(1))
-    take(read_cell(index, _load(name, stream, _boil)[0], _arch(index)))
+    take(read_cell(index, _load(name, stream, _reduce)[0], _arch(index)))
     return True
 
 

@@ -10,17 +10,17 @@ from drnas_ray.importers.inert import Skipped, plain_key
 
 
 class Source(Protocol):
-    """What bytes come from."""
+    """Where bytes come from."""
 
     def take(self, count: int) -> bytes:
-        """Exactly so many. Raises UserError at the end of the file."""
+        """Exactly `count` bytes. Raises UserError at the end of the file."""
 
     def line(self) -> str:
         """A text line, without its end."""
 
 
 class Reader(Protocol):
-    """What an opcode may touch of `pickles.Machine`, which says what the methods do."""
+    """What an opcode may use of `pickles.Machine`, which documents the methods."""
 
     stack: list[Any]
 
@@ -67,7 +67,7 @@ def _tuple_of(count: int) -> Callable[[Reader], None]:
     def make(machine: Reader) -> None:
         values = machine.stack[-count:]
         if len(values) != count:
-            raise UserError("is damaged (a tuple of values that are not there)")
+            raise UserError("is damaged (a tuple of missing values)")
         machine.stack[-count:] = [tuple(values)]
 
     return make
@@ -97,7 +97,7 @@ def _extend(machine: Reader, values: list[Any]) -> None:
             plain_key(value)
         target.update(values)
     else:
-        raise UserError("is damaged (values for something that takes none)")
+        raise UserError("is damaged (values for something that is not a list or set)")
 
 
 def _marked(make: Callable[[list[Any]], Any]) -> Callable[[Reader], None]:
@@ -108,8 +108,8 @@ def _marked(make: Callable[[list[Any]], Any]) -> Callable[[Reader], None]:
     return run
 
 
-def _over(count: int) -> Callable[[Reader], None]:
-    """Bytes that say nothing on data: the protocol's number, a frame's length."""
+def _skip(count: int) -> Callable[[Reader], None]:
+    """Skip bytes without data: the number of the protocol, the length of a frame."""
 
     def run(machine: Reader) -> None:
         machine.source.take(count)
@@ -139,8 +139,8 @@ def _persistent(machine: Reader) -> None:
 
 
 HANDLERS: Mapping[bytes, Callable[[Reader], None]] = {
-    b"\x80": _over(1),
-    b"\x95": _over(8),
+    b"\x80": _skip(1),
+    b"\x95": _skip(8),
     b"N": _push(lambda: None),
     b"\x88": _push(lambda: True),
     b"\x89": _push(lambda: False),
@@ -176,4 +176,4 @@ HANDLERS: Mapping[bytes, Callable[[Reader], None]] = {
     b"b": lambda machine: machine.build(),
     b"Q": _persistent,
 }
-"""What a byte does; the commonest ones are in `pickles.Machine` itself."""
+"""Opcode -> what it does; the most common ones are in `pickles.Machine` itself."""

@@ -1,8 +1,8 @@
-"""A pickle machine that reads data only: it imports nothing and calls nothing that a file names.
+"""A pickle machine that only reads data: it imports and calls nothing that a file names.
 
-Written from the opcode list of Python's `pickletools`. Beside safety it saves memory: a dictionary
-may be boiled down as soon as it is complete, and what it held is then forgotten, so that a file
-that takes 28 GB as Python objects is read in a few hundred MB.
+Written from the opcode list of Python's `pickletools`. It also saves memory: a dictionary can be
+reduced as soon as it is complete and its content forgotten, so that a file that takes 28 GB as
+Python objects is read in a few hundred MB.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from drnas_ray.core.errors import UserError
+from drnas_ray.importers.bytestream import ByteStream
 from drnas_ray.importers.inert import STAND_INS, Array, Dtype, Holder, Skipped, plain_key
 from drnas_ray.importers.opcodes import HANDLERS
 
-Boil = Callable[[dict[Any, Any], object], bool]
-"""Called with a dictionary that has just got items, and the key under which it will be put (or
-whatever lies below it). May shrink the dictionary in place; True where it did."""
+Reduce = Callable[[dict[Any, Any], object], bool]
+"""Called with a dictionary that has just received items, and what lies below it on the stack: the
+key under which it will be stored, if any. May shrink the dictionary in place; True if it did."""
 
-CHUNK = 1 << 20
-LONGEST = 1 << 28
-"""Bytes: the longest single text or bytes value that is believed."""
 _SMALL = 16
 _ALLOWED = frozenset(STAND_INS.values())
 _FORGOTTEN = object()
@@ -35,55 +33,17 @@ _LAYOUTS = {
 }
 
 
-class _Source:
-    """A stream with a buffer: `take(n)` returns exactly n bytes."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream, self.buffer, self.at = stream, b"", 0
-
-    def take(self, count: int) -> bytes:
-        end = self.at + count
-        if end > len(self.buffer):
-            self._fill(count)
-            end = count
-        piece = self.buffer[self.at : end]
-        self.at = end
-        return piece
-
-    def _fill(self, count: int) -> None:
-        if count > LONGEST:
-            raise UserError(f"has a value of {count:,} bytes: damaged")
-        parts, have = [self.buffer[self.at :]], len(self.buffer) - self.at
-        while have < count:
-            # In pieces, so that a made-up length does not allocate before the file's end shows.
-            more = self.stream.read(CHUNK)
-            if not more:
-                raise UserError("ends in the middle: cut off")
-            parts.append(more)
-            have += len(more)
-        self.buffer, self.at = b"".join(parts), 0
-
-    def line(self) -> str:
-        """A text line, without its end."""
-        found = bytearray()
-        while (byte := self.take(1)) != b"\n":
-            found += byte
-            if len(found) > 1000:
-                raise UserError("has a name of over 1000 bytes: damaged")
-        return found.decode("utf-8", "replace")
-
-
 class Machine:
     """Reads one pickle after the other from a stream. See `load`."""
 
-    def __init__(self, stream: BinaryIO, boil: Boil | None = None) -> None:
-        self.source, self.boil = _Source(stream), boil
+    def __init__(self, stream: BinaryIO, reduce: Reduce | None = None) -> None:
+        self.source, self.reduce = ByteStream(stream), reduce
         self.texts: dict[str, str] = {}
         self.numbered = 0
-        """The most values that one of its pickles numbered, to be named again until its end."""
+        """The most values that one pickle numbered: it may refer to them until its end."""
 
     def load(self) -> Any:
-        """The next pickle's data. Raises UserError, without the file's name, if it is none."""
+        """The next pickle's data. Raises UserError, without the file's name, if it isn't one."""
         self.stack: list[Any] = []
         self.frames: list[list[Any]] = []
         self.memo: list[Any] = []
@@ -93,7 +53,7 @@ class Machine:
             return content
         except UserError:
             raise
-        # What damaged bytes lead to: wrong types on the stack, missing marks, numbers too large.
+        # Effects of damaged bytes: wrong types on the stack, missing marks, numbers too large.
         except (
             ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
             ValueError, struct.error,
@@ -137,14 +97,14 @@ class Machine:
             else:
                 handler = HANDLERS.get(op)
                 if handler is None:
-                    raise UserError(f"is no pickle, or a damaged one (byte {op!r})")
+                    raise UserError(f"is not a pickle, or is damaged (byte {op!r})")
                 handler(self)
                 stack = self.stack
 
     def _epochs(self) -> bool:
-        """Take a row of epoch (or `set@epoch`) and number pairs at once: most of a file is those.
+        """Take a run of (epoch or `set@epoch`, number) pairs at once: most of a file is those.
 
-        The same as one opcode after the other, only quicker.
+        Does what one opcode after the other would do, only faster.
         """
         source = self.source
         match = _PAIRS.match(source.buffer, source.at)
@@ -171,7 +131,7 @@ class Machine:
             memo.extend([_FORGOTTEN] * (number - len(memo)))
             memo.append(value)
         else:
-            raise UserError("is damaged (it numbers its values wrongly)")
+            raise UserError("is damaged (its values are numbered wrongly)")
 
     def _recall(self, number: int) -> Any:
         value = self.memo[number]
@@ -180,7 +140,7 @@ class Machine:
         return value
 
     def popped(self) -> list[Any]:
-        """The values above the last mark, which goes too."""
+        """Pop the values above the last mark, and the mark."""
         values = self.stack
         if not self.frames:
             raise UserError("is damaged (a mark is missing)")
@@ -188,24 +148,24 @@ class Machine:
         return values
 
     def put(self, keys: list[Any], values: list[Any]) -> None:
-        """Into the dictionary on top; then it may be boiled down."""
+        """Put items into the dictionary on top, which may then be reduced."""
         target = self.stack[-1]
         if type(target) not in (dict, Holder) or len(keys) != len(values):
-            raise UserError("is damaged (items for something that takes none)")
+            raise UserError("is damaged (items for a value that is not a dictionary)")
         for key in keys:
             plain_key(key)
         target.update(zip(keys, values, strict=True))
-        if self.boil is None:
+        if self.reduce is None:
             return
         below = self.stack[-2] if len(self.stack) > 1 else None
-        if self.boil(target, below):
+        if self.reduce(target, below):
             self._forget(target)
 
     def _forget(self, down_to: dict[Any, Any]) -> None:
-        """Drop what was numbered since this dictionary was, texts aside.
+        """Drop the values numbered after this dictionary, except strings.
 
-        Small ones stay while their run's neighbours may share them: until the dictionary that holds
-        the runs is boiled down as well.
+        Small values stay as long as other trainings of the cell may share them: until the
+        dictionary of the trainings is reduced as well.
         """
         memo, all_of_it = self.memo, "trial" not in down_to
         for number in range(len(memo) - 1, -1, -1):
@@ -217,7 +177,7 @@ class Machine:
                 memo[number] = _FORGOTTEN
 
     def name(self, module: Any, name: Any) -> None:
-        """Push what stands for module.name."""
+        """Push the stand-in for module.name."""
         stand_in = STAND_INS.get((module, name)) if isinstance(module, str) else None
         if stand_in is None:
             raise UserError(
@@ -227,29 +187,29 @@ class Machine:
         self.stack.append(stand_in)
 
     def call(self) -> None:
-        """A stand-in with its arguments. Its result is plain data."""
+        """Call a stand-in with its arguments; its result is plain data."""
         args = self.stack.pop()
         stand_in = self.stack.pop()
         if stand_in not in _ALLOWED or not isinstance(args, tuple):
-            raise UserError("is damaged (a call of something that is no type)")
+            raise UserError("is damaged (a call of a value that is not a type)")
         self.stack.append(stand_in(*args))
 
     def build(self) -> None:
-        """The state of what lies on top."""
+        """Set the state of the value on top."""
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Holder):
             target.update(state)
             below = self.stack[-2] if len(self.stack) > 1 else None
-            if self.boil is not None and self.boil(target, below):
+            if self.reduce is not None and self.reduce(target, below):
                 self._forget(target)
         elif isinstance(target, Dtype | Array | Skipped):
             target.build(state)
             if isinstance(target, Array):
                 self.stack[-1] = target.values.tolist()
-        elif type(target) is not dict:  # an OrderedDict's extra attributes tell us nothing
-            raise UserError("is damaged (a state for something that has none)")
+        elif type(target) is not dict:  # extra attributes of an OrderedDict are of no use
+            raise UserError("is damaged (a state for a value that has none)")
 
     def bytes_of(self, width: int) -> bytes:
-        """A value that its length stands before, as a number of `width` bytes."""
+        """Bytes preceded by their length, a number of `width` bytes."""
         return self.source.take(int.from_bytes(self.source.take(width), "little"))

@@ -1,4 +1,4 @@
-"""Any CSV or Parquet with a column of cells (`arch`, `arch_str` or `arch_index`) to our order."""
+"""Any CSV or Parquet file with a column of cells (`arch`, `arch_index`, ...) to benchmark order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_tidy(path: Path) -> pa.Table:
 def indices(table: pa.Table, path: Path) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """(rows,) the benchmark's number of each row's cell.
 
-    Raises UserError without a column of cells, for text that is no cell, or a cell twice.
+    Raises UserError without a column of cells, for a value that is not a cell, or a repeated cell.
     """
     name = next((known for known in NAMES if known in table.column_names), None)
     if name is None:
@@ -56,7 +56,7 @@ def indices(table: pa.Table, path: Path) -> np.ndarray[tuple[int], np.dtype[np.i
 
 
 def tidy_columns(path: Path) -> tuple[dict[str, pa.Array], int]:
-    """All its columns but those that name the cell, in the benchmark's order, and its cells.
+    """All columns except those that name the cell, in the benchmark's order, and how many cells.
 
     Rows that the file lacks are null.
     """

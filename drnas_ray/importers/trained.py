@@ -1,8 +1,8 @@
-"""A folder of cells that were trained on demand (`bench.cache`) as columns of a benchmark table.
+"""A folder of cells that were trained here (`benchmarks.cache`) as columns of a benchmark table.
 
-Such a folder keeps one row a training, of canonical cells; here isomorphic cells share a figure,
-and the trainings of a cell under several seeds become mean, std, n and the list, as in the
-official tables. It has no test figures: its cells were judged on held-out training images.
+Such a folder has one row per training of a canonical cell; here isomorphic cells share a figure,
+and the trainings of a cell under several seeds become mean, std, n and a list, as in the official
+tables. There are no test figures: cells were evaluated on held-out training images.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def is_trained(source: Path) -> bool:
 def trained_columns(
     source: Path, recipe: str | None
 ) -> tuple[dict[str, pa.Array], int, dict[str, str]]:
-    """Columns of (15625,), how many cells have a figure, and what the table should say of itself.
+    """Columns of (15625,), how many cells have a figure, and the table's metadata.
 
-    recipe: id, or the start of one; None where the folder has a single recipe. Raises UserError
-    where that doesn't name one recipe, or its space is another one.
+    recipe: an id or its beginning; None where the folder has a single recipe. Raises UserError
+    where that does not name one recipe, or its cells are not of nb201.
     """
     rows = _of_recipe(CellCache(source).rows(), recipe, source)
     first = rows[0]
     if first["space"] != _SPACE.name:
-        raise UserError(f"{source} has cells of space '{first['space']}': tables are of nb201")
+        raise UserError(f"{source} has cells of space '{first['space']}': tables need nb201")
     cells: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row["status"] == "done":
@@ -72,7 +72,7 @@ def _of_recipe(rows: Sequence[Row], recipe: str | None, source: Path) -> list[Ro
     if not found:
         known = sorted({row["recipe_id"] for row in rows})
         raise UserError(
-            f"{source} has no cell of recipe '{recipe}': it has {', '.join(known) or 'none at all'}"
+            f"{source} has no cell of recipe '{recipe}': known: {', '.join(known) or 'none'}"
         )
     texts = [
         f"{name} ({of[0]['dataset']}, {of[0]['epochs']} epochs, {len(of)} trainings)"
@@ -107,7 +107,7 @@ def _columns(groups: Sequence[Seeds], dataset: str, epochs: int) -> dict[str, pa
 
 
 def _values(group: Seeds, name: str) -> list[float]:
-    """A figure of each training, in the order of seeds."""
+    """A figure of each training, ordered by seed."""
     return [float(group[seed][name]) for seed in sorted(group)]
 
 

@@ -1,7 +1,7 @@
-"""One cell of the official files: its trainings (trials) boiled down to numbers.
+"""One cell of the official files: its trainings (trials) reduced to numbers.
 
-A trial is the attributes of the packages' `ResultsCount`: tables from epoch, or `set@epoch`, to a
-number. A cell has trials per schedule (12 or 200 epochs), network and seed.
+A trial consists of the attributes of the packages' `ResultsCount`: tables from epoch, or
+`set@epoch`, to a number. A cell has one per schedule (12 or 200 epochs), network and seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCHEDULES = {"less": 12, "full": 200, "12": 12, "200": 200, 12: 12, 200: 200}
 class Trial:
     """One training. Figures are nan where the file has none.
 
-    curves: official set (`train`, `x-valid`, ...) to (epochs, 3): accuracy in percent, loss,
+    curves: official set (`train`, `x-valid`, ...) -> (epochs, 3): accuracy in percent, loss,
     seconds of that epoch.
     """
 
@@ -44,7 +44,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class CellRecord:
-    """trials: (schedule in epochs, official network, seed) to the training."""
+    """trials: (schedule in epochs, official network, seed) -> the training."""
 
     index: int
     arch: str
@@ -59,7 +59,7 @@ class CellRecord:
         )  # fmt: skip
 
 
-def boil_trial(found: dict[Any, Any]) -> bool:
+def reduce_trial(found: dict[Any, Any]) -> bool:
     """Shrink a complete `ResultsCount` in place to {"trial": Trial}; False for other contents."""
     if not found.keys() >= _KEYS:
         return False
@@ -101,10 +101,10 @@ def _number(value: Any) -> float:
 
 
 def read_cell(index: Any, schedules: Any, arch: str) -> CellRecord:
-    """A cell's dictionary as the files have it: schedule to `ArchResults`.
+    """A cell from the files' own dictionary of schedule -> `ArchResults`.
 
-    arch: the string that the benchmark's order gives for the index; another one in the file raises
-    UserError, as does a dictionary of another make.
+    arch: the string that the benchmark's order gives for the index. Raises UserError for another
+    string in the file, or a dictionary of another form.
     """
     trials: dict[tuple[int, str, int], Trial] = {}
     for epochs, results in _schedules(index, schedules):
@@ -129,7 +129,9 @@ def _schedules(index: Any, schedules: Any) -> Iterator[tuple[int, dict[Any, Any]
     known = {} if not isinstance(schedules, dict) else schedules
     found = {_SCHEDULES[key]: value for key, value in known.items() if key in _SCHEDULES}
     if not found:
-        raise UserError(f"has neither 12 nor 200 epochs for cell {index}: no topology-space file")
+        raise UserError(
+            f"has neither 12 nor 200 epochs for cell {index}: not a topology-space file"
+        )
     for epochs in EPOCHS:
         if epochs in found:
             if not isinstance(found[epochs], dict):

@@ -12,7 +12,8 @@ from torch import nn
 from drnas_ray.benchmarks.costs import NetSize
 from drnas_ray.config import DataSettings, RetrainConfig
 from drnas_ray.core.errors import UserError
-from drnas_ray.data.catalog import DATASETS, load_train
+from drnas_ray.data.catalog import load_train
+from drnas_ray.data.facts import facts_of
 from drnas_ray.jobs import checkpoint
 from drnas_ray.networks import NETWORKS
 from drnas_ray.results.layout import CHECKPOINT_FILE, checkpoint_files
@@ -65,7 +66,7 @@ def normalisation(
 
     measure: read the training images where that is needed. Raises UserError where it fails.
     """
-    known = DATASETS[data.name].statistics
+    known = facts_of(data.name).statistics
     if known is not None or not measure:
         return known
     info, _ = load_train(data, data_root)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.benchmarks.tabular import TabularBenchmark
 from drnas_ray.blackbox.run import BlackBoxRun
 from drnas_ray.config import (
     BlackBoxConfig,
@@ -110,12 +110,12 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Ste
     return BlackBoxRun(config, TrainOnDemand(config, halves, device))
 
 
-def open_table(config: QueryConfig) -> TableBenchmark | None:
+def open_table(config: QueryConfig) -> TabularBenchmark | None:
     """The table that a run asks; None where it trains cells. Raises UserError."""
     path = config.benchmark.table
     if path is None:
         return None
-    return TableBenchmark(Path(path), config.data.name, timed=config.budget_s is not None)
+    return TabularBenchmark(Path(path), config.data.name, timed=config.budget_s is not None)
 
 
 # A worker process runs many jobs on few data sets; images are read-only, so jobs share them.

@@ -1,4 +1,4 @@
-"""Networks of one genotype, trained from scratch."""
+"""Networks of a single genotype, to train from scratch."""
 
 from drnas_ray.networks.nb201 import NB201Network
 

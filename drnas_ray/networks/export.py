@@ -1,6 +1,6 @@
 """A network as a file of its own: a torch.export program, or ONNX. Neither needs this package.
 
-TorchScript is deprecated, and a pickled module would run code of ours when it is loaded.
+TorchScript is deprecated, and loading a pickled module would run this package's code.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from drnas_ray.benchmarks.costs import Images
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import DataShape
 
 FACTS = "drnas_ray.json"
-"""The name of the facts: an extra file of a program, a metadata entry of an ONNX model."""
+"""Where the facts are kept: an extra file of a program, a metadata entry of an ONNX model."""
 
 
-def torch_program(net: nn.Module, images: Images, facts: Mapping[str, Any]) -> bytes:
+def torch_program(net: nn.Module, images: DataShape, facts: Mapping[str, Any]) -> bytes:
     """A `.pt2` archive of the network in evaluation mode, for any number of images.
 
     `torch.export.load(file).module()` maps images (n, channels, side, side) to logits (n, classes).
@@ -37,11 +37,11 @@ def torch_program(net: nn.Module, images: Images, facts: Mapping[str, Any]) -> b
     return buffer.getvalue()
 
 
-def onnx_model(net: nn.Module, images: Images, facts: Mapping[str, Any]) -> bytes:
+def onnx_model(net: nn.Module, images: DataShape, facts: Mapping[str, Any]) -> bytes:
     """An ONNX model of the network in evaluation mode: `images` to `logits`, any number of images.
 
     facts: plain values, kept as JSON in the model's metadata `FACTS`. Raises UserError where the
-    packages for it are not installed.
+    packages it needs are not installed.
     """
     try:
         import onnxscript  # noqa: F401, PLC0415 - an optional extra
@@ -68,6 +68,6 @@ def onnx_model(net: nn.Module, images: Images, facts: Mapping[str, Any]) -> byte
     return content
 
 
-def _example(images: Images) -> torch.Tensor:
-    """Two images: a batch of one would be taken for a fixed size."""
+def _example(images: DataShape) -> torch.Tensor:
+    """Two images: torch would take a batch of one for a fixed size."""
     return torch.zeros(2, images.channels, images.side, images.side)

@@ -12,7 +12,7 @@ _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 
 class DerivedCell(nn.Module):
-    """One operation on each edge; normalisation has its affine weights, unlike in a supernet."""
+    """One operation on each edge; batch normalisation is affine here, unlike in a supernet."""
 
     def __init__(self, channels: int, ops: tuple[str, ...]) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class DerivedCell(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, channels, height, width), and so is the result, node 3."""
+        """x: (batch, channels, height, width); the result, node 3, has the same shape."""
         nodes = [x]
         for target in (1, 2, 3):
             total = torch.zeros_like(x)
@@ -45,7 +45,7 @@ class DerivedCell(nn.Module):
 
 
 class NB201Network(Skeleton):
-    """The benchmark's network: C=16 and N=5 are its own sizes; any other works."""
+    """The benchmark's network. Its own sizes are C=16 and N=5; any others work."""
 
     def __init__(
         self, genotype: str, *, channels: int, cells: int, in_channels: int, classes: int

@@ -1,6 +1,6 @@
 """The NAS-Bench-201 cell (Dong & Yang, ICLR 2020, arXiv:2001.00326): 6 edges, 5 operations.
 
-Node 0 is the cell's input, node 3 its output; every node sums what its incoming edges bring. A
+Node 0 is the cell's input, node 3 its output; every node is the sum over its incoming edges. A
 genotype is the benchmark's own string, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
 """
 
@@ -33,7 +33,7 @@ def _string(names: tuple[str, ...]) -> str:
 
 @cache
 def _listed() -> tuple[str, ...]:
-    """All 15,625 genotypes, the last edge's operation changing first."""
+    """All 15,625 genotypes; the operation of the last edge varies fastest."""
     return tuple(_string(names) for names in product(OPS, repeat=len(EDGES)))
 
 
@@ -51,11 +51,11 @@ def _index() -> dict[str, int]:
 
 
 def _form(names: tuple[str, ...]) -> str:
-    """What the output node computes, written as text with the terms of every sum sorted.
+    """What the output node computes, as text with the terms of every sum sorted.
 
-    A skip is the text of its source; an edge that certainly carries zeros is "#". These are the
-    classes that the benchmark counts (6,466). They are text, so two sums that differ only in how
-    a skip brackets them, or in a sum of nothing but zeros, stay apart.
+    A skip is the text of its source; an edge that always carries zeros is "#". Equal texts are the
+    isomorphism classes that the benchmark counts (6,466). Being text, sums that differ only in the
+    brackets of a skip, or in a sum of nothing but zeros, remain different.
     """
     text = {0: "0"}
     for target in (1, 2, 3):
@@ -73,7 +73,7 @@ def _form(names: tuple[str, ...]) -> str:
 
 @cache
 def _representatives() -> dict[str, str]:
-    """The cell of lowest index for every form."""
+    """The cell of lowest index for each form."""
     first: dict[str, str] = {}
     for cell in _cells():
         first.setdefault(_form(_names(cell)), cell)
@@ -83,7 +83,7 @@ def _representatives() -> dict[str, str]:
 def _names(genotype: str) -> tuple[str, ...]:
     match = _PATTERN.fullmatch(genotype)
     if match is None:
-        raise UserError(f"'{genotype}' is no NAS-Bench-201 cell: write {_FORM}")
+        raise UserError(f"'{genotype}' is not a NAS-Bench-201 cell: write it as {_FORM}")
     for op in match.groups():
         if op not in OPS:
             raise unknown_name("NAS-Bench-201 operation", op, OPS)
@@ -108,7 +108,7 @@ class NB201(Space):
         """
         strengths = np.asarray(strengths)
         if strengths.shape != self.shape:
-            raise UserError(f"strengths of shape {strengths.shape}: nb201 takes {self.shape}")
+            raise UserError(f"strengths have shape {strengths.shape}: nb201 needs {self.shape}")
         bad = np.isnan(strengths).any(-1) | ~np.isfinite(strengths).any(-1)
         if bad.any():
             edge = int(np.argmax(bad[0]))
@@ -116,32 +116,32 @@ class NB201(Space):
         return _string(tuple(OPS[op] for op in strengths[0].argmax(-1)))
 
     def check(self, genotype: str) -> str:
-        """The genotype itself; raises UserError, naming the place, if it is none of this space."""
+        """The genotype itself; raises UserError, naming the problem, if it is not in this space."""
         _names(genotype)
         return genotype
 
     def canonical(self, genotype: str) -> str:
-        """The cell of lowest index among those the benchmark counts as isomorphic to this one."""
+        """The cell of lowest index among those that the benchmark counts as isomorphic."""
         return _representatives()[_form(_names(genotype))]
 
     def random(self, rng: np.random.Generator) -> str:
-        """One of the 15,625 cells, each as likely."""
+        """One of the 15,625 cells, drawn uniformly."""
         return _cells()[int(rng.integers(self.size))]
 
     def mutate(self, genotype: str, rng: np.random.Generator) -> str:
         """The genotype with another operation on one edge, both drawn uniformly."""
         chosen = self.choices(genotype)
         edge = int(rng.integers(len(EDGES)))
-        # One of the four others: a shift by 1 to 4 around the five.
+        # One of the four others: a cyclic shift by 1 to 4.
         chosen[0, edge] = (chosen[0, edge] + 1 + rng.integers(len(OPS) - 1)) % len(OPS)
         return self.genotype(chosen)
 
     def op_count(self, genotype: str, op: str) -> int:
-        """On how many of the six edges the operation stands."""
+        """On how many of the six edges the operation is."""
         return _names(genotype).count(op)
 
     def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-        """The six edges of the only cell, those with `none` too."""
+        """The six edges of the only cell, including those with `none`."""
         return (tuple((*edge, op) for edge, op in zip(EDGES, _names(genotype), strict=True)),)
 
     def choices(self, genotype: str) -> NDArray[np.int64]:
@@ -149,7 +149,7 @@ class NB201(Space):
         return np.array([[OPS.index(op) for op in _names(genotype)]])
 
     def every(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """All 15,625 genotypes and their choices (15625, 1, 6), the earlier operations first."""
+        """All 15,625 genotypes and their choices (15625, 1, 6), in lexicographic order."""
         digits = np.indices((len(OPS),) * len(EDGES)).reshape(len(EDGES), -1)
         return _listed(), digits.T[:, None, :]
 
@@ -165,5 +165,7 @@ class NB201(Space):
     def cell(self, index: int) -> str:
         """The cell with the benchmark's number. Raises UserError outside 0..15,624."""
         if not 0 <= index < self.size:
-            raise UserError(f"cell {index} does not exist: NAS-Bench-201 numbers 0 to 15624")
+            raise UserError(
+                f"cell {index} does not exist: NAS-Bench-201 numbers its cells 0 to 15624"
+            )
         return _cells()[index]

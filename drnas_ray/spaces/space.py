@@ -1,4 +1,4 @@
-"""What every search space answers: plain data and codecs, no torch."""
+"""The interface of a search space: plain data and codecs, no torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Space(ABC):
     ops: ClassVar[tuple[str, ...]]
     """Names in the order of the O axis."""
     skip_op: ClassVar[str]
-    """The operation whose take-over is called a collapse."""
+    """The operation that dominates a collapsed cell."""
     concat: ClassVar[tuple[int, ...]] = ()
-    """The nodes whose concatenation leaves the cell; () where the last node's value does."""
+    """The nodes whose concatenation is the cell's output; () where the last node is the output."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -41,18 +41,18 @@ class Space(ABC):
 
     @abstractmethod
     def check(self, genotype: str) -> str:
-        """The genotype itself. Raises UserError, naming what is wrong, if it is none."""
+        """The genotype itself. Raises UserError, naming what is wrong, if it is not one."""
 
     @abstractmethod
     def canonical(self, genotype: str) -> str:
-        """One fixed genotype for each class of cells that the space counts as isomorphic."""
+        """The representative of the genotype's isomorphism class, the same for the whole class."""
 
     @abstractmethod
     def choices(self, genotype: str) -> NDArray[np.int64]:
         """(T, E): the index into `ops` of each edge's operation, -1 where the edge is left out."""
 
     def every(self) -> tuple[Sequence[str], NDArray[np.int64]] | None:
-        """All genotypes and their choices (n, T, E), the earlier operations first.
+        """All genotypes and their choices (n, T, E), in lexicographic order.
 
         None where there are too many to list.
         """
@@ -68,7 +68,7 @@ class Space(ABC):
 
     @abstractmethod
     def op_count(self, genotype: str, op: str) -> int:
-        """On how many edges of the genotype the operation stands."""
+        """On how many edges of the genotype the operation is."""
 
     @abstractmethod
     def graphs(self, genotype: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -1,4 +1,4 @@
-"""The parts that every NAS-Bench-201 network is built of, searched or derived.
+"""The building blocks of every NAS-Bench-201 network, supernet or derived.
 
 Dong & Yang, ICLR 2020 (arXiv:2001.00326), figure 1: a stem, three stages of N cells with widths
 C, 2C, 4C, a fixed residual block before the second and third stage, and a linear classifier.
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 class ReLUConvBN(nn.Module):
-    """ReLU, convolution without bias, batch normalisation; the size of the image is kept."""
+    """ReLU, convolution without bias, batch normalisation; keeps the image size."""
 
     def __init__(self, channels: int, kernel: int, *, affine: bool) -> None:
         super().__init__()
@@ -23,18 +23,18 @@ class ReLUConvBN(nn.Module):
         self.bn = nn.BatchNorm2d(channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, channels, height, width), and so is the result."""
+        """x: (batch, channels, height, width); the result has the same shape."""
         out: Tensor = self.bn(self.conv(torch.relu(x)))
         return out
 
 
 def average_pool(x: Tensor) -> Tensor:
-    """3x3 average with stride 1; the border averages only what lies inside the image."""
+    """3x3 average pooling with stride 1; at the border only pixels inside the image count."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
 class _BoxSum(torch.autograd.Function):
-    """3x3 sums, zeros outside the image. A symmetric linear map: it is its own transpose."""
+    """3x3 sums, zeros outside the image. A symmetric linear map: it is its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def _box_sum(x: Tensor) -> Tensor:
 def fast_average_pool(x: Tensor) -> Tensor:
     """`average_pool`, on a CPU by shifted sums: torch's own CPU kernel is not vectorised.
 
-    An exported network gets the one operation, which other runtimes know.
+    An exported network gets the single operation, which other runtimes know.
     """
     if x.device.type != "cpu" or torch.compiler.is_exporting():
         return average_pool(x)
@@ -68,7 +68,7 @@ def fast_average_pool(x: Tensor) -> Tensor:
 
 
 class ReductionBlock(nn.Module):
-    """The fixed residual block that halves the image and doubles the width."""
+    """The fixed residual block that halves the image and doubles the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,16 +83,16 @@ class ReductionBlock(nn.Module):
         """(batch, c, height, width) to (batch, 2c, ceil(height/2), ceil(width/2))."""
         y = self.bn_a(self.conv_a(torch.relu(x)))
         y = self.bn_b(self.conv_b(torch.relu(y)))
-        # ceil_mode only matters for odd sizes, where the strided convolution rounds up too; the
+        # ceil_mode matters for odd sides only, where the strided convolution rounds up too; the
         # benchmark's own images have even sides.
         out: Tensor = y + self.shortcut(F.avg_pool2d(x, 2, stride=2, ceil_mode=True))
         return out
 
 
 class Skeleton(nn.Module):
-    """Stem, cells, reductions and classifier; what a cell is, and how it is called, is passed in.
+    """Stem, cells, reductions and classifier; the cell, and how it is called, are passed in.
 
-    The classifier sees the global average of the last features, so any image size does.
+    The classifier sees the global average of the last features, so images may have any size.
     """
 
     def __init__(

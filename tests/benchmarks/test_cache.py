@@ -39,7 +39,7 @@ def never():
     raise AssertionError("trained again")
 
 
-def test_what_is_added_is_there_for_the_next_process(tmp_path):
+def test_the_next_process_sees_an_added_row(tmp_path):
     one = CellCache(tmp_path / "a" / "b")
     assert one.get(key(3)) is None
     got = one.figure(key(3), lambda: row(3))
@@ -52,7 +52,7 @@ def test_what_is_added_is_there_for_the_next_process(tmp_path):
     assert list(frame.columns) == SCHEMA.names and len(frame) == 1
 
 
-def test_a_view_sees_what_another_one_adds(tmp_path):
+def test_a_view_sees_the_rows_of_another(tmp_path):
     one, two = CellCache(tmp_path), CellCache(tmp_path)
     one.add(row(1))
     assert two.get(key(1)) is None
@@ -136,7 +136,7 @@ def test_a_part_that_is_merged_while_it_is_read(tmp_path, monkeypatch):
     assert all(late.get(key(number)) is not None for number in range(4))
 
 
-def test_what_killed_processes_left_aside_is_cleared_when_old(tmp_path):
+def test_old_temporary_files_of_killed_processes_are_deleted(tmp_path):
     old, new = tmp_path / ".part-old.parquet", tmp_path / ".part-new.parquet"
     for path in (old, new):
         path.write_bytes(b"half")

@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from drnas_ray.benchmarks.costs import (
-    COSTS,
-    IMAGES,
-    OWN_FILES,
-    Images,
-    NetSize,
-    images_of,
-    nb201_costs,
-)
+from drnas_ray.benchmarks.costs import COSTS, NetSize, nb201_costs
 from drnas_ray.config import DataSettings
-from drnas_ray.core.errors import UserError
-from drnas_ray.data.catalog import DATASETS, load_train
+from drnas_ray.data.facts import DataShape, shape_of
 from drnas_ray.networks.nb201 import NB201Network
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
@@ -33,13 +24,13 @@ SPACE = NB201()
 def test_every_cell_costs_what_the_benchmark_says(nb201_table, dataset, prefix):
     genotypes, choices = SPACE.every()
     rows = nb201_table.set_index("arch").loc[list(genotypes)]
-    params, flops = nb201_costs(choices, NetSize(IMAGES[dataset]))
+    params, flops = nb201_costs(choices, NetSize(shape_of(DataSettings(name=dataset))))
     assert len(params) == 15_625
     np.testing.assert_array_equal(params, (rows[f"{prefix}_params_mb"] * 1e6).round())
     np.testing.assert_allclose(flops / 1e6, rows[f"{prefix}_flops_m"], rtol=0, atol=1e-9)
 
 
-def counted(net: torch.nn.Module, images: Images) -> tuple[int, int]:
+def counted(net: torch.nn.Module, images: DataShape) -> tuple[int, int]:
     """Parameters, and multiply-adds of one image by the sizes that its layers see."""
     total = 0
 
@@ -65,9 +56,9 @@ def counted(net: torch.nn.Module, images: Images) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "size",
     [
-        NetSize(Images(3, 10, 32)),
-        NetSize(Images(1, 4, 7), channels=6, cells=2),
-        NetSize(Images(2, 3, 9), channels=5, cells=1),
+        NetSize(DataShape(3, 10, 32)),
+        NetSize(DataShape(1, 4, 7), channels=6, cells=2),
+        NetSize(DataShape(2, 3, 9), channels=5, cells=1),
     ],
     ids=["benchmark", "odd side", "other"],
 )
@@ -86,23 +77,3 @@ def test_a_network_has_what_the_formula_says(index, size):
 
 def test_every_space_has_costs():
     assert set(COSTS) == set(SPACES)
-
-
-def test_known_data_sets_are_as_the_catalogue_says():
-    assert set(IMAGES) == {name for name, entry in DATASETS.items() if entry.check_path is None}
-    assert {*IMAGES, *OWN_FILES} == set(DATASETS)
-    for name, images in IMAGES.items():
-        assert images.side == DATASETS[name].side
-    info, _ = load_train(DataSettings(name="digits"), None)
-    assert IMAGES["digits"] == Images(info.channels, len(info.class_names), info.width)
-
-
-def test_own_files_need_their_number_of_classes():
-    data = DataSettings(name="folder", path="/x/flowers", image_size=24)
-    assert images_of(data, 7) == Images(3, 7, 24)
-    assert images_of(DataSettings(name="folder", path="/x"), 7).side == 32
-    assert images_of(DataSettings(name="cifar100"), None).classes == 100
-    with pytest.raises(UserError, match=r"folder:flowers.*--classes N"):
-        images_of(data)
-    with pytest.raises(UserError, match="unknown data set 'cifar': did you mean 'cifar10'"):
-        images_of(DataSettings(name="cifar"))

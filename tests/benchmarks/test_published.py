@@ -88,5 +88,5 @@ def test_wrong_names_and_damage():
     ):
         with pytest.raises(ValidationError, match=re.escape(message)):
             PublishedTable.model_validate({**good, "columns": columns, "rows": [row | change]})
-    with pytest.raises(ValidationError, match="'x' is there twice"):
+    with pytest.raises(ValidationError, match="'x' is given twice"):
         PublishedTable.model_validate({**good, "columns": columns, "rows": [row, row]})

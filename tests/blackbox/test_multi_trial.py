@@ -13,7 +13,7 @@ import torch
 from scipy.stats import chisquare
 
 from drnas_ray.benchmarks.base import Answer, Benchmark
-from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.benchmarks.tabular import TabularBenchmark
 from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.rea import Rea, ReaSettings
 from drnas_ray.blackbox.reinforce import Reinforce, ReinforceSettings, loss_gradient, policy
@@ -287,21 +287,21 @@ def test_wrong_settings(table, over, named):
 def test_wrong_tables(tmp_path):
     good = made_table(tmp_path / "good.parquet")
     with pytest.raises(UserError, match=r"missing\.parquet"):
-        TableBenchmark(tmp_path / "missing.parquet", "cifar10")
+        TabularBenchmark(tmp_path / "missing.parquet", "cifar10")
     (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"cut\.parquet"):
-        TableBenchmark(tmp_path / "cut.parquet", "cifar10")
+        TabularBenchmark(tmp_path / "cut.parquet", "cifar10")
     with pytest.raises(UserError, match="digits"):
-        TableBenchmark(good, "digits")
+        TabularBenchmark(good, "digits")
     with pytest.raises(UserError, match="cifar100_valid_acc_12"):
-        TableBenchmark(good, "cifar100")
+        TabularBenchmark(good, "cifar100")
     with pytest.raises(UserError, match=r"lacks .*cifar10valid_train_time.* set queries"):
-        TableBenchmark(good, "cifar10", timed=True)
+        TabularBenchmark(good, "cifar10", timed=True)
     times = np.full(SPACE.size, np.nan)
     times[:1000] = 3.0
     gaps = made_table(tmp_path / "gaps.parquet", cifar10valid_train_time_s_12=times)
     with pytest.raises(UserError, match=r"1000 of 15625.*queries"):
-        TableBenchmark(gaps, "cifar10", timed=True)
+        TabularBenchmark(gaps, "cifar10", timed=True)
 
 
 def test_a_fixed_cell():

@@ -129,6 +129,6 @@ def test_without_a_group_of_our_own_ray_opens_ssh_to_the_world(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_an_instance_type_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_instance_type_is_refused(tmp_path: Path) -> None:
     found = bootstrap(tmp_path, **{"available_node_types/gpu/node_config/InstanceType": "zz9.huge"})
     assert "zz9.huge" in found["refused"]

@@ -104,7 +104,7 @@ def test_another_cost_does_not_count(changed: str) -> None:
     assert estimate(planned, plan_runs(planned), known).unmeasured
 
 
-def test_seconds_on_a_cpu_are_no_gpu_hours() -> None:
+def test_seconds_on_a_cpu_are_not_gpu_hours() -> None:
     planned = sweep(retrain=None, methods=["drnas"])
     known = [Measured(config_of(planned, "drnas"), 10.0, "A CPU", False)]
     found = estimate(planned, plan_runs(planned), known)
@@ -112,7 +112,7 @@ def test_seconds_on_a_cpu_are_no_gpu_hours() -> None:
     assert found.trial_hours == pytest.approx(120 / 3600)
 
 
-def test_what_the_files_say_of_their_workers() -> None:
+def test_workers_of_our_files() -> None:
     assert workers(ROOT / "cluster.yaml") == [Workers("gpu", 4, 4, 1)]
     assert workers(ROOT / "clusters/kuberay.yaml") == [Workers("gpu", 4, 4.0, 1.0)]
     assert workers(ROOT / "clusters/onprem.yaml") == [Workers("machines", 2, None, None)]
@@ -157,7 +157,7 @@ def test_a_measured_folder_gives_the_hours(tmp_path: Path, monkeypatch: pytest.M
     assert "not every row was measured on a GPU" in err
 
 
-def test_nothing_measured_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_measurements_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     code, out, _ = cluster("clusters/onprem.yaml", "--estimate", "demo", "--node", "8,0")
     assert code == 0

@@ -60,7 +60,7 @@ def by_torchvision(image: torch.Tensor, top: int, left: int, flip: bool, padding
     return TF.normalize(TF.to_tensor(picture), list(INFO.mean), list(INFO.std))
 
 
-def test_normalise_is_what_torchvision_computes():
+def test_normalise_agrees_with_torchvision():
     images = made(5)
     expected = [by_torchvision(image, 0, 0, False, 0) for image in images]
     torch.testing.assert_close(normalise(images, INFO), torch.stack(expected))
@@ -123,7 +123,7 @@ def test_padding_is_black_before_normalisation():
     assert 0 < is_black.sum() < 50
 
 
-def test_nothing_turned_on_is_normalisation_alone_and_draws_nothing():
+def test_without_augmentation_images_are_normalised_and_nothing_is_drawn():
     images = made(5)
     before = torch.get_rng_state()
     assert torch.equal(augment(images, INFO), normalise(images, INFO))
@@ -178,7 +178,7 @@ def test_an_epoch_shows_every_image_once(n: int, batch_size: int):
         assert torch.equal(value.round().long(), labels)
 
 
-def test_epochs_are_shuffled_anew_and_follow_the_seed():
+def test_every_epoch_is_reshuffled_and_follows_the_seed():
     def order(seed: int | None) -> list[int]:
         if seed is not None:
             torch.manual_seed(seed)
@@ -194,7 +194,7 @@ def test_a_batch_size_that_batch_norm_cannot_use_is_refused():
         next(train_batches(numbered(5), 1, INFO))
 
 
-def test_random_batches_hold_no_image_twice_and_start_over_each_time():
+def test_random_batches_have_no_image_twice_and_are_independent():
     torch.manual_seed(0)
     data = numbered(20)
     counts = torch.zeros(20)

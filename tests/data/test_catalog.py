@@ -1,8 +1,9 @@
-"""The doors: settings refused in one line, digits, subsets, statistics, the image set itself."""
+"""Settings refused in one line, digits, subsets, statistics, the image set itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ from sklearn.datasets import load_digits
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import DATASETS, catalog, check_data, load_test, load_train, search_halves
-from drnas_ray.data.catalog import channel_statistics
+from drnas_ray.data import digits
+from drnas_ray.data.catalog import (
+    channel_statistics,
+    check_data,
+    load_test,
+    load_train,
+    prepare,
+    search_halves,
+)
+from drnas_ray.data.facts import DATASETS, DataShape, shape_of, side_of
 from drnas_ray.data.files import data_root, decoded
 from drnas_ray.data.images import ImageSet
 
@@ -71,8 +80,11 @@ def test_train_images_are_balanced_in_order_and_normalised_like_the_whole(root: 
     ("settings", "message"),
     [
         (DataSettings(name="cifar"), "unknown data set 'cifar': did you mean 'cifar10'"),
-        (DataSettings(name="digits", path="/x"), "data.path=/x means nothing to data set 'digits'"),
-        (DataSettings(name="cifar10", image_size=32), "data.image_size=32 means nothing"),
+        (
+            DataSettings(name="digits", path="/x"),
+            "data.path=/x does not apply to data set 'digits'",
+        ),
+        (DataSettings(name="cifar10", image_size=32), "data.image_size=32 does not apply"),
         (DataSettings(name="folder"), "data set 'folder' needs data.path"),
         (DataSettings(name="parquet"), "data set 'parquet' needs data.path"),
         (DataSettings(name="folder", path="/no/such"), "data.path=/no/such doesn't exist"),
@@ -90,10 +102,33 @@ def test_settings_that_cannot_work_are_refused_in_one_line(settings: DataSetting
 
 
 def test_every_data_set_has_settings_that_pass_the_check(tmp_path: Path):
-    named = {name for name, entry in DATASETS.items() if entry.check_path is None}
+    named = {name for name, facts in DATASETS.items() if not facts.takes_path}
     assert named == set(DATASETS) - {"folder", "parquet"}
     for name in named:
         check_data(DataSettings(name=name))
+
+
+def test_every_reader_and_path_check_in_the_table_exists():
+    for facts in DATASETS.values():
+        for name in filter(None, (facts.reader, facts.path_check)):
+            assert callable(resolve_name(name))
+
+
+def test_the_table_agrees_with_the_images_of_digits(root: Path):
+    facts, (info, train) = DATASETS["digits"], load_train(DIGITS, root)
+    assert (len(train), len(load_test(DIGITS, root))) == (facts.count("train"), facts.count("test"))
+    assert shape_of(DIGITS) == DataShape(info.channels, info.classes, info.width)
+
+
+def test_own_files_need_their_number_of_classes():
+    data = DataSettings(name="folder", path="/x/flowers", image_size=24)
+    assert shape_of(data, 7) == DataShape(3, 7, 24)
+    assert side_of(DataSettings(name="folder", path="/x")) == 32
+    assert shape_of(DataSettings(name="cifar100"), None).classes == 100
+    with pytest.raises(UserError, match=r"folder:flowers.*--classes N"):
+        shape_of(data)
+    with pytest.raises(UserError, match="unknown data set 'cifar': did you mean 'cifar10'"):
+        shape_of(DataSettings(name="cifar"))
 
 
 def test_cifar_and_imagenet_habits_are_those_of_the_paper():
@@ -117,16 +152,16 @@ def test_channel_statistics_equal_numpy_in_double_precision():
 
 def test_a_search_never_reads_the_test_part(root: Path, monkeypatch: pytest.MonkeyPatch):
     asked = []
-    entry = DATASETS["digits"]
+    read = digits.read_digits
 
     def spy(settings, root, part):
         asked.append(part)
-        return entry.read(settings, root, part)
+        return read(settings, root, part)
 
-    monkeypatch.setitem(DATASETS, "digits", catalog.DatasetEntry(spy, 8, 1437, 1, flip=False))
+    monkeypatch.setattr(digits, "read_digits", spy)
     search_halves(DIGITS, root)
     assert asked == ["train"]
-    catalog.prepare(DIGITS, root)
+    prepare(DIGITS, root)
     assert asked == ["train", "train", "test"]
 
 
@@ -141,7 +176,7 @@ def test_the_root_is_the_argument_then_the_variable_then_the_home_cache(
     assert data_root(None) == tmp_path / ".cache" / "drnas-ray"
 
 
-def test_decoded_images_are_kept_and_made_anew_when_damaged(root: Path):
+def test_decoded_images_are_cached_and_decoded_again_when_damaged(root: Path):
     calls = []
 
     def make():
@@ -169,7 +204,7 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path: Path):
         decoded(tmp_path / "file", ["a"], lambda: (np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0)))
 
 
-def test_image_sets_refuse_what_does_not_fit():
+def test_image_sets_refuse_wrong_types_and_shapes():
     images, labels = torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4)
     data = ImageSet(images, labels)
     assert data.take(torch.tensor([3, 1])).labels.tolist() == [3, 1]

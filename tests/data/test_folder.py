@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import functional as TF
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import check_data, load_test, load_train, search_halves
+from drnas_ray.data.catalog import check_data, load_test, load_train, search_halves
 from drnas_ray.data.decode import decode, decode_all
 
 
@@ -158,20 +158,20 @@ def test_a_truncated_file_is_named(tmp_path, root, fill, at):
 
 def test_layouts_that_cannot_work_are_refused(tmp_path, root, fill, at):
     fill(tmp_path / "one" / "a", 3)
-    with pytest.raises(UserError, match="holds 1 class folders"):
+    with pytest.raises(UserError, match="contains 1 class folders"):
         check_data(at("folder", tmp_path / "one"))
     fill(tmp_path / "half" / "train" / "a", 3)
-    with pytest.raises(UserError, match="holds train/ but no test/"):
+    with pytest.raises(UserError, match="contains train/ but no test/"):
         check_data(at("folder", tmp_path / "half"))
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         check_data(at("folder", tmp_path / "one" / "a" / "0000.png"))
     fill(tmp_path / "d" / "train" / "a", 3)
     fill(tmp_path / "d" / "train" / "b", 3)
     fill(tmp_path / "d" / "test" / "c", 3)
-    with pytest.raises(UserError, match=r"test/c is a class that has no training images: known: a"):
+    with pytest.raises(UserError, match=r"test/c is a class without training images: known: a"):
         load_test(at("folder", tmp_path / "d"), root)
     (tmp_path / "d" / "train" / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds no images"):
+    with pytest.raises(UserError, match="empty contains no images"):
         load_train(at("folder", tmp_path / "d"), root)
     fill(tmp_path / "few" / "a", 2)
     fill(tmp_path / "few" / "b", 2)

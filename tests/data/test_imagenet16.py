@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import imagenet16, load_test, load_train
+from drnas_ray.data import imagenet16
+from drnas_ray.data.catalog import load_test, load_train
+from drnas_ray.data.facts import DATASETS
 
 SETTINGS = DataSettings(name="imagenet16-120")
 
@@ -22,6 +25,12 @@ def entry(number: int) -> dict:
     """12 images of labels 1, 120, 121, 1000 and others; 7 of them within 1..120."""
     data = np.random.RandomState(number).randint(0, 256, (12, 768), dtype=np.uint8)
     return {"data": data, "labels": [1, 120, 121, 1000, 5, 5, 60, 999, 2, 300, 400, 119]}
+
+
+def fewer_images(patch: pytest.MonkeyPatch, train: int, test: int) -> None:
+    """Let the table of data sets expect so many."""
+    name = SETTINGS.name
+    patch.setitem(DATASETS, name, replace(DATASETS[name], train_images=train, test_images=test))
 
 
 def python2(value: dict) -> bytes:
@@ -60,7 +69,7 @@ def tiny(put, monkeypatch: pytest.MonkeyPatch):
     for number in range(1, 11):
         put(f"train_data_batch_{number}", ways[number % 5](entry(number)))
     put("val_data", pickle.dumps(entry(0), protocol=2))
-    monkeypatch.setattr(imagenet16, "COUNTS", {"train": 70, "test": 7})
+    fewer_images(monkeypatch, 70, 7)
 
 
 KEPT = [0, 1, 4, 5, 6, 8, 11]
@@ -87,7 +96,7 @@ def test_a_second_load_reads_the_kept_pixels_until_a_file_changes(tiny, root: Pa
     assert not torch.equal(load_train(SETTINGS, root)[1].images, first.images)
 
 
-def test_a_missing_file_says_which_and_where_it_must_lie(tiny, root: Path):
+def test_a_missing_file_is_named_with_its_place(tiny, root: Path):
     (root / "ImageNet16" / "train_data_batch_7").unlink()
     with pytest.raises(UserError) as caught:
         load_train(SETTINGS, root)
@@ -104,8 +113,8 @@ def test_a_wrong_checksum_is_refused_before_anything_is_unpickled(tiny, root: Pa
 
 
 def test_a_wrong_count_is_refused(tiny, root: Path, monkeypatch):
-    monkeypatch.setattr(imagenet16, "COUNTS", {"train": 151_700, "test": 6_000})
-    with pytest.raises(UserError, match="hold 70 images of classes 1 to 120, not 151700"):
+    fewer_images(monkeypatch, 151_700, 6_000)
+    with pytest.raises(UserError, match="contain 70 images of classes 1 to 120, not 151700"):
         load_train(SETTINGS, root)
 
 
@@ -132,7 +141,7 @@ def test_hostile_pickles_do_not_run(tiny, root: Path, put):
     ):
         for protocol in (2, 5):
             put("val_data", pickle.dumps(value, protocol))
-            with pytest.raises(UserError, match=r"val_data can't be read \(it (asks for|holds)"):
+            with pytest.raises(UserError, match=r"val_data can't be read \(it (asks for|contains)"):
                 load_test(SETTINGS, root)
             assert not target.exists()
 

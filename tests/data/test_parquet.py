@@ -13,7 +13,7 @@ import torch
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import check_data, load_test, load_train, prepare, search_halves
+from drnas_ray.data.catalog import check_data, load_test, load_train, prepare, search_halves
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10_jpeg.parquet"
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -159,10 +159,10 @@ GOOD = {"image": [b""] * 10, "label": [0, 1] * 5}
         ({**GOOD, "label": [3] * 10}, "has one class, '3': expected 2 or more"),
         ({**GOOD, "split": ["train", "dev"] * 5}, "row 1 of .* has split 'dev': expected train"),
         ({**GOOD, "split": ["train", None] * 5}, "row 1 of .* has split None"),
-        ({**GOOD, "split": ["test"] * 10}, "holds no training rows"),
+        ({**GOOD, "split": ["test"] * 10}, "contains no training rows"),
         (
             {**GOOD, "label": [0, 1] * 4 + [0, 9], "split": ["train"] * 8 + ["test"] * 2},
-            "row 9 of .* has label 9, which is no class of the training set",
+            "row 9 of .* has label 9, which is not a class of the training set",
         ),
         (
             {**GOOD, "label_name": ["a", "b"] * 4 + ["a", "c"]},
@@ -181,7 +181,7 @@ def test_labels_outside_of_the_metadata_names_are_refused(tmp_path, root, at):
     features = {"label": {"names": ["a", "b"]}}
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     file = write(tmp_path / "x.parquet", {**GOOD, "label": [0, 1] * 4 + [1, -1]}, metadata)
-    with pytest.raises(UserError, match=r"row 9 of .* has label -1, which is no class"):
+    with pytest.raises(UserError, match=r"row 9 of .* has label -1, which is not a class"):
         load_train(at("parquet", file), root)
     file = write(tmp_path / "x.parquet", GOOD, {b"huggingface": b"{"})
     with pytest.raises(UserError, match="schema metadata 'huggingface' that doesn't describe"):
@@ -198,7 +198,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, root, at):
     with pytest.raises(UserError, match=r"b.parquet has other columns than .*a.parquet"):
         load_train(at("parquet", tmp_path / "e"), root)
     (tmp_path / "f").mkdir()
-    with pytest.raises(UserError, match=r"holds no \*\.parquet file"):
+    with pytest.raises(UserError, match=r"contains no \*\.parquet file"):
         check_data(at("parquet", tmp_path / "f"))
 
 

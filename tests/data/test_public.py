@@ -18,8 +18,8 @@ from torchvision import datasets
 
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
-from drnas_ray.data import load_test, load_train, prepare
-from drnas_ray.data.public import SOURCES
+from drnas_ray.data.catalog import load_test, load_train, prepare
+from drnas_ray.data.facts import DATASETS
 
 TINY = {"train": 20, "test": 10}
 
@@ -33,7 +33,11 @@ def md5(path: Path) -> str:
 
 
 def tiny(patch: pytest.MonkeyPatch, name: str) -> None:
-    patch.setitem(SOURCES, name, replace(SOURCES[name], counts=TINY))
+    patch.setitem(
+        DATASETS,
+        name,
+        replace(DATASETS[name], train_images=TINY["train"], test_images=TINY["test"]),
+    )
 
 
 def no_download(self) -> None:
@@ -195,7 +199,7 @@ def test_a_cut_off_fashion_mnist_file_is_reported(fashion: Path, root: Path, kee
 def test_too_few_images_are_reported(fashion: Path, root: Path):
     for kind, values in [("images-idx3", pixels(19, 28, 28)), ("labels-idx1", pixels(19))]:
         (fashion / f"train-{kind}-ubyte").write_bytes(idx(values))
-    with pytest.raises(UserError, match="holds 19 train images and 19 labels instead of 20"):
+    with pytest.raises(UserError, match="contains 19 train images and 19 labels instead of 20"):
         load_train(DataSettings(name="fashion-mnist"), root)
 
 

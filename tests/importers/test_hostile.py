@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.importers.convert import import_benchmark
-from drnas_ray.importers.official import _boil
+from drnas_ray.importers.official import _reduce
 from drnas_ray.importers.pickles import Machine
 from tests.bench_files import ARCHS, cell, folder, whole
 
@@ -111,7 +111,7 @@ def good(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["old", "new", "packed"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
-def test_cut_files(good, tmp_path, kind, share):
+def test_truncated_files(good, tmp_path, kind, share):
     data = good[kind].read_bytes()
     source = tmp_path / good[kind].name
     source.write_bytes(data[: int(share * len(data))])
@@ -119,7 +119,7 @@ def test_cut_files(good, tmp_path, kind, share):
 
 
 @pytest.mark.parametrize("kind", ["new", "packed"])
-def test_one_wrong_bit_is_found_by_the_check_sum(good, tmp_path, kind):
+def test_one_flipped_bit_is_found_by_the_checksum(good, tmp_path, kind):
     data = bytearray(good[kind].read_bytes())
     data[len(data) // 2] ^= 4
     source = tmp_path / good[kind].name
@@ -137,7 +137,7 @@ def test_changed_bytes_give_data_or_a_user_error(data):
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
-        Machine(BytesIO(bytes(raw)), _boil).load()
+        Machine(BytesIO(bytes(raw)), _reduce).load()
     except UserError as error:
         assert str(error)
 
@@ -149,7 +149,7 @@ SMALL = cell(nats, 1)["12"]
 def test_random_bytes(raw):
     with pytest.raises(UserError):
         Machine(BytesIO(raw)).load()
-        raise UserError("random bytes may be a pickle, of nothing much")
+        raise UserError("random bytes may happen to be a small pickle")
 
 
 @pytest.mark.parametrize(
@@ -186,22 +186,22 @@ def test_other_files(tmp_path):
     refused(tmp_path / "d.tar", tmp_path)
     (tmp_path / "e.txt").write_text("hello")
     refused(tmp_path / "e.txt", tmp_path, "give a .pth")
-    refused(tmp_path / "none.pth", tmp_path, "no benchmark file")
+    refused(tmp_path / "none.pth", tmp_path, "does not exist")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", tmp_path, "no files like")
 
 
 def test_bad_tidy_tables(tmp_path):
-    def said(text, match):
+    def refused_text(text, match):
         (tmp_path / "a.csv").write_text(text)
         with pytest.raises(UserError, match=match):
             import_benchmark(tmp_path / "a.csv", tmp_path / "t.parquet")
         assert not (tmp_path / "t.parquet").exists()
 
-    said("x,y\n1,2\n", "no column arch")
-    said("arch,y\nnonsense,2\n", "is no NAS-Bench-201 cell")
-    said(f"arch,y\n{ARCHS[1]},2\n{ARCHS[1]},3\n", "more than once")
-    said("arch_index,y\n99999,2\n", "does not exist")
+    refused_text("x,y\n1,2\n", "no column arch")
+    refused_text("arch,y\nnonsense,2\n", "is not a NAS-Bench-201 cell")
+    refused_text(f"arch,y\n{ARCHS[1]},2\n{ARCHS[1]},3\n", "more than once")
+    refused_text("arch_index,y\n99999,2\n", "does not exist")
     (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")
     refused(tmp_path / "b.parquet", tmp_path, "can't be read")
 

@@ -22,8 +22,8 @@ import torch
 from nas_201_api import NASBench201API
 from typer.testing import CliRunner
 
-from drnas_ray.benchmarks.table import Table
-from drnas_ray.benchmarks.tabular import TableBenchmark
+from drnas_ray.benchmarks.table import CellTable
+from drnas_ray.benchmarks.tabular import TabularBenchmark
 from drnas_ray.cli import app
 from drnas_ray.core.errors import UserError
 from drnas_ray.importers.convert import import_benchmark
@@ -75,7 +75,7 @@ def test_every_answer_equals_the_packages(files, kind, tmp_path):
     done = import_benchmark(source, tmp_path / "t.parquet", tmp_path / "curves.parquet")
     assert done.cells == len(INDICES)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["curves.parquet", "t.parquet"]
-    table, checked = Table.open(tmp_path / "t.parquet"), 0
+    table, checked = CellTable.open(tmp_path / "t.parquet"), 0
     for index in INDICES:
         for epochs in (12, 200):
             for network in SETS:
@@ -133,7 +133,7 @@ def same_seeds(table, api, index, network, epochs) -> int:
 def test_defaults_are_the_pair_that_papers_print(files, tmp_path):
     source, api = files["single"]
     import_benchmark(source, tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     half = api.get_more_info(9930, "cifar10-valid", hp="200", is_random=False)
     full = api.get_more_info(9930, "cifar10", hp="200", is_random=False)
     assert table.valid(9930) == pytest.approx(half["valid-accuracy"], abs=1e-9)
@@ -150,7 +150,7 @@ def test_a_simulated_budget_counts_as_the_benchmark_does(files, tmp_path):
     rows = rows.filter(pc.is_valid(rows["cifar10_valid_acc_12"]))  # a search wants no gaps
     pq.write_table(rows.replace_schema_metadata(None), tmp_path / "t.parquet")
     for name, network in (("cifar10", "cifar10-valid"), ("cifar100", "cifar100")):
-        asked = TableBenchmark(tmp_path / "t.parquet", name, timed=True)
+        asked = TabularBenchmark(tmp_path / "t.parquet", name, timed=True)
         info = api.get_more_info(9930, network, hp="12", is_random=False)
         cost_s = info["train-all-time"] + info["valid-per-time"]
         assert asked.query(ARCHS[9930]).cost_s == pytest.approx(cost_s, abs=1e-9)
@@ -185,14 +185,16 @@ def test_weights_are_dropped_unread(tmp_path):
     import_benchmark(place, tmp_path / "t.parquet")
     api = nats_bench.create(str(place), "tss", fast_mode=True, verbose=False)
     want = api.get_more_info(7, "cifar100", hp="200", is_random=False)["test-accuracy"]
-    assert Table.open(tmp_path / "t.parquet").test(7, "cifar100") == pytest.approx(want, abs=1e-9)
+    assert CellTable.open(tmp_path / "t.parquet").test(7, "cifar100") == pytest.approx(
+        want, abs=1e-9
+    )
 
 
-def test_checksum_is_said(files, tmp_path):
+def test_a_wrong_checksum_is_reported(files, tmp_path):
     source, _ = files["single"]
     said = import_benchmark(source, tmp_path / "t.parquet").checksum
     assert said.startswith("WARNING: md5 ") and "3ffb9" in said
-    assert Table.open(tmp_path / "t.parquet").facts["source_checksum"] == said
+    assert CellTable.open(tmp_path / "t.parquet").facts["source_checksum"] == said
 
 
 def test_numpy_scalars_and_arrays_are_numbers(tmp_path):
@@ -204,7 +206,7 @@ def test_numpy_scalars_and_arrays_are_numbers(tmp_path):
             run["flop"] = np.float32(1.5)
     torch.save(content, tmp_path / "a.pth")
     import_benchmark(tmp_path / "a.pth", tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     api = NASBench201API(content, verbose=False)
     want = api.get_more_info(3, "cifar10", hp="200", is_random=False)["train-accuracy"]
     assert table.figures(3, "cifar10_train_acc_200") == pytest.approx(want, abs=1e-9)
@@ -219,7 +221,7 @@ def test_parameters_that_differ_by_seed_are_888s(tmp_path):
     nats.pickle_save(content, tmp_path / "a.pickle")
     import_benchmark(tmp_path / "a.pickle.pbz2", tmp_path / "t.parquet")
     assert len({seed for _, seed in runs}) > 1
-    assert Table.open(tmp_path / "t.parquet").cost(5) == 1.0
+    assert CellTable.open(tmp_path / "t.parquet").cost(5) == 1.0
 
 
 def test_old_files_lack_some_sets(tmp_path):
@@ -231,7 +233,7 @@ def test_old_files_lack_some_sets(tmp_path):
             del less["all_results"][data, seed]
     torch.save(content, tmp_path / "a.pth")
     import_benchmark(tmp_path / "a.pth", tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     assert not math.isnan(table.valid(3, "cifar10", 12))
     assert math.isnan(table.test(3, "cifar10", 12)) and not math.isnan(table.test(3))
     assert math.isnan(table.valid(3, "cifar100", 12))
@@ -245,12 +247,12 @@ def test_tidy_tables(tmp_path: Path, kind: str):
     source = tmp_path / f"a.{kind}"
     frame.to_csv(source, index=False) if kind == "csv" else frame.to_parquet(source)
     assert import_benchmark(source, tmp_path / "t.parquet").cells == 2
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     assert table.cells == 2
     assert np.array_equal(table.test([2, 7, 3]), [2.5, 7.5, np.nan], equal_nan=True)
 
 
-def test_the_command_says_what_memory_the_single_file_forced(tmp_path):
+def test_the_command_reports_the_memory_that_the_single_file_needed(tmp_path):
     torch.save(whole(nas201, (3,)), tmp_path / "a.pth")
     args = ["bench", "import", str(tmp_path / "a.pth"), str(tmp_path / "t.parquet")]
     done = CliRunner().invoke(app, args)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from analysis.records.benchmark import BenchmarkTable
 from drnas_ray.benchmarks.cache import CellCache
-from drnas_ray.benchmarks.table import Table
+from drnas_ray.benchmarks.table import CellTable
 from drnas_ray.cli import app
 from drnas_ray.core.errors import UserError
 from drnas_ray.importers.convert import import_benchmark
@@ -45,14 +45,14 @@ def folder(tmp_path):
 
 def test_it_answers_as_an_official_table_does(folder, tmp_path):
     done = import_benchmark(folder, tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     assert table.valid(9930, "digits", 3) == pytest.approx(54.0)
     assert table.valid(9930, "digits", 3, "std") == pytest.approx(np.std([50, 53, 59], ddof=1))
     assert table.valid(9930, "digits", 3, "n") == 3
     assert table.by_seed(9930, "digits", "valid", 3) == {0: 50.0, 1: 53.0, 2: 59.0}
     assert table.cost(9930, "digits") == 0.5
     assert table.figures(9930, "digits_train_time_s_3") == pytest.approx(3.0)
-    # A training that diverged is no figure, and one figure has no std.
+    # A diverged training has no figure, and a single figure has no std.
     assert table.valid(1835, "digits", 3) == 10.0
     assert math.isnan(table.valid(1835, "digits", 3, "std"))
     assert table.by_seed(1835, "digits", "valid", 3) == {1: 10.0}
@@ -61,22 +61,22 @@ def test_it_answers_as_an_official_table_does(folder, tmp_path):
     assert np.flatnonzero(known).tolist() == alike and done.cells == len(alike) == table.cells
 
 
-def test_what_it_lacks_is_nan_or_refused(folder, tmp_path):
+def test_missing_figures_are_nan_or_refused(folder, tmp_path):
     import_benchmark(folder, tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     assert math.isnan(table.test(9930, "digits", 3)) and math.isnan(table.valid(9930))
-    with pytest.raises(UserError, match="digits after 12 epochs: there are 3"):
+    with pytest.raises(UserError, match="digits after 12 epochs: known: 3"):
         table.valid(9930, "digits", 12)
     with pytest.raises(UserError, match="unknown benchmark data set 'digit'"):
         table.cost(9930, "digit")
     with pytest.raises(UserError, match="is a folder: `drnas bench import"):
-        Table.open(folder)
+        CellTable.open(folder)
 
 
 def test_cifar10_counts_as_trained_on_one_half(tmp_path):
     CellCache(tmp_path / "cache").add(row(CELL, 4, 80.0, dataset="cifar10", epochs=12))
     import_benchmark(tmp_path / "cache", tmp_path / "t.parquet")
-    table = Table.open(tmp_path / "t.parquet")
+    table = CellTable.open(tmp_path / "t.parquet")
     assert table.valid(9930, epochs=12) == 80.0 and math.isnan(table.valid(9930, epochs=200))
     assert table.by_seed(9930, epochs=12) == {4: 80.0}
     assert table.figures(9930, "cifar10valid_train_time_s_12") == 6.0
@@ -87,12 +87,12 @@ def test_several_recipes_are_never_mixed(folder, tmp_path):
     target = tmp_path / "t.parquet"
     with pytest.raises(UserError, match=r"give --recipe, one of aa11 \(digits.*3 epochs.*; bb22"):
         import_benchmark(folder, target)
-    with pytest.raises(UserError, match="no cell of recipe 'cc': it has aa11, bb22"):
+    with pytest.raises(UserError, match="no cell of recipe 'cc': known: aa11, bb22"):
         import_benchmark(folder, target, recipe="cc")
     assert not target.exists()
     import_benchmark(folder, target, recipe="bb")
-    assert Table.open(target).valid(9930, "digits", 5) == 99.0
-    with pytest.raises(UserError, match="--recipe is of folders"):
+    assert CellTable.open(target).valid(9930, "digits", 5) == 99.0
+    with pytest.raises(UserError, match="--recipe applies to folders"):
         import_benchmark(target, tmp_path / "u.parquet", recipe="bb")
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from drnas_ray.benchmarks.costs import Images
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import DataShape
 from drnas_ray.networks import export
 from drnas_ray.networks.nb201 import NB201Network
 
-IMAGES = Images(channels=2, classes=3, side=7)
+IMAGES = DataShape(channels=2, classes=3, side=7)
 CELL = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 FACTS = {"genotype": CELL, "weights": "invented", "input": {"mean": None}}
 
@@ -76,7 +76,7 @@ def read_elsewhere(tmp_path_factory) -> tuple[Path, list[dict]]:
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_the_file_computes_what_the_network_does(read_elsewhere, runtime, batch):
+def test_the_file_computes_the_same_as_the_network(read_elsewhere, runtime, batch):
     folder, _ = read_elsewhere
     net = network().eval()
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_the_file_computes_what_the_network_does(read_elsewhere, runtime, batch)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_file_says_what_it_is(read_elsewhere):
+def test_the_file_contains_its_facts(read_elsewhere):
     assert read_elsewhere[1] == [FACTS, FACTS]
 
 

@@ -12,7 +12,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.networks import NETWORKS
 from drnas_ray.networks.nb201 import NB201Network
 from drnas_ray.spaces.nb201 import NB201, OPS
-from drnas_ray.supernets.nb201.supernet import NB201Supernet
+from drnas_ray.supernets.nb201.network import NB201Supernet
 
 SPACE = NB201()
 SAMPLE = [9930, 1835, 11472, 2299, 0, 1, *range(500, 15625, 629)]
@@ -57,7 +57,7 @@ def test_parameters_are_the_tables(nb201_table):
 
 
 @pytest.mark.parametrize("index", SAMPLE[:12])
-def test_it_computes_what_the_supernet_does_under_one_hot_weights(index):
+def test_it_computes_the_same_as_the_supernet_with_one_hot_weights(index):
     """Affine normalisation starts as the identity, so with equal weights the two agree."""
     sizes = {"channels": 4, "cells": 2, "in_channels": 2, "classes": 3}
     net = network(index, **sizes).double()

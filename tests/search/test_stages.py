@@ -16,7 +16,7 @@ from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.schedule import weight_lr
 from drnas_ray.search.stages import enter_stage, strongest
 from drnas_ray.supernets.nb201.convert import plain_state
-from drnas_ray.supernets.nb201.supernet import NB201Supernet
+from drnas_ray.supernets.nb201.network import NB201Supernet
 from drnas_ray.supernets.nb201.widen import draw_channels, widened
 
 TWO = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 3}]

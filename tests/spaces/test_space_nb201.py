@@ -39,7 +39,7 @@ def test_codecs_round_trip(chosen):
     index = SPACE.index(genotype)
     assert 0 <= index < 15625
     assert SPACE.cell(index) == genotype
-    # The string says for itself which operation stands where.
+    # The string itself says which operation is on which edge.
     parts = genotype.replace("+", "").strip("|").replace("||", "|").split("|")
     sources = [source for _, source in EDGES]
     names = [OPS[op] for op in chosen]
@@ -49,7 +49,7 @@ def test_codecs_round_trip(chosen):
 
 
 @given(choices_of_a_cell)
-def test_canonical_is_idempotent_and_no_later_than_the_cell(chosen):
+def test_canonical_is_idempotent_and_never_of_a_higher_index(chosen):
     genotype = SPACE.genotype(np.array([chosen]))
     canonical = SPACE.canonical(genotype)
     assert SPACE.canonical(canonical) == canonical
@@ -64,14 +64,14 @@ def test_there_are_15625_cells_in_6466_groups():
 
 def test_known_isomorphic_cells():
     # The benchmark compares texts, where an edge without a signal leaves a mark; so cells of equal
-    # function may stay apart, and these are ones that it counts as the same.
+    # function may count as different; these are some that it counts as the same.
     equal = [
-        # Node 1 is the input, so what reads either can swap places, in one sum or in two.
+        # Node 1 equals the input, so operations that read either can be swapped.
         (cell("s", "1", "p", "n", "n", "s"), cell("s", "p", "1", "n", "n", "s")),
         (cell("s", "1", "p", "3", "s", "s"), cell("s", "p", "1", "s", "3", "s")),
-        # Two equal terms are as good as each other's source.
+        # Nodes 1 and 2 are equal, so either can be the source.
         (cell("3", "3", "n", "n", "1", "n"), cell("3", "1", "n", "n", "1", "n")),
-        # What leaves a node that got nothing doesn't matter.
+        # What leaves a node without any input doesn't matter.
         (cell("n", "3", "1", "n", "3", "s"), cell("n", "3", "n", "n", "n", "s")),
         # Nobody reads node 2.
         (cell("1", "s", "n", "3", "p", "n"), cell("1", "p", "3", "3", "p", "n")),
@@ -182,11 +182,11 @@ def test_minus_infinity_is_never_chosen():
 
 @pytest.mark.parametrize("shape", [(6, 5), (1, 5, 6), (2, 6, 5), (1, 6, 4), (0,)], ids=str)
 def test_another_shape_is_refused(shape):
-    with pytest.raises(UserError, match=r"shape .*nb201 takes \(1, 6, 5\)"):
+    with pytest.raises(UserError, match=r"shape .*nb201 needs \(1, 6, 5\)"):
         SPACE.discretise(np.zeros(shape))
 
 
-def test_what_cannot_be_ranked_is_refused():
+def test_strengths_without_a_ranking_are_refused():
     for bad in (np.nan, [-np.inf] * 5):
         strengths = np.zeros((1, 6, 5))
         if isinstance(bad, list):
@@ -215,9 +215,9 @@ GOOD = KNOWN[9930]
         " " + GOOD,
     ],
 )
-def test_what_is_no_genotype_is_refused(bad):
+def test_a_malformed_genotype_is_refused(bad):
     for ask in (SPACE.check, SPACE.index, SPACE.canonical, SPACE.choices):
-        with pytest.raises(UserError, match="no NAS-Bench-201 cell"):
+        with pytest.raises(UserError, match="not a NAS-Bench-201 cell"):
             ask(bad)
 
 

@@ -12,11 +12,14 @@ from drnas_ray.config import SupernetSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods import drnas as drnas_module
 from drnas_ray.supernets.blocks import ReductionBlock, average_pool, fast_average_pool
+from drnas_ray.supernets.nb201.cell import PreparedSample
 from drnas_ray.supernets.nb201.convert import fused_state, plain_state
-from drnas_ray.supernets.nb201.supernet import FusedCell, NB201Supernet, PlainCell, Plan
+from drnas_ray.supernets.nb201.fused import FusedCell
+from drnas_ray.supernets.nb201.network import NB201Supernet
+from drnas_ray.supernets.nb201.plain import PlainCell
 
 F64 = torch.float64
-LEAVING = {0: (0, 1, 3), 1: (2, 4), 2: (5,)}  # written out: edges 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2
+OUTGOING = {0: (0, 1, 3), 1: (2, 4), 2: (5,)}  # written out: edges 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2
 NONE = 0
 
 
@@ -74,7 +77,7 @@ def _cell_part(cell, part, value, stat):
     if part[0] == "edges":
         name = f"{cell}.edge{part[1]}.conv{part[2][-3:]}"
         return {name if part[3] == "conv" else f"{name}.{stat[part[4]]}": value}
-    edges = LEAVING[int(part[1])]
+    edges = OUTGOING[int(part[1])]
     if part[2] == "bn":
         names = [f"{cell}.edge{e}.conv{k}.{stat[part[3]]}" for k in ("3x3", "1x1") for e in edges]
     else:
@@ -305,7 +308,7 @@ def converted(plain: PlainCell, channels: int, k: int) -> FusedCell:
 
 def outcome(cell, x: Tensor, theta: Tensor, active, scale, cotangent: Tensor):
     x, theta = x.clone().requires_grad_(), theta.clone().requires_grad_()
-    out = cell(x, Plan(ArchSample(theta, active, scale)))
+    out = cell(x, PreparedSample(ArchSample(theta, active, scale)))
     wanted = [x, theta, *cell.parameters()]
     loss = (out * cotangent).sum() + 0 * x.sum()  # so that there is a graph with all edges cut
     grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
@@ -361,8 +364,8 @@ def test_random_masks_keep_the_cells_equal():
     x = torch.randn(2, 4, 5, 3, generator=gen(42), dtype=F64)
     for seed in range(60):  # also masks in which an edge keeps nothing at all
         active = torch.rand(1, 6, 5, generator=gen(seed)) < 0.3
-        plan = Plan(ArchSample(theta_of(seed), active))
-        close(fused(x, plan), plain(x, plan), 1e-9, str(active.int().tolist()))
+        sample = PreparedSample(ArchSample(theta_of(seed), active))
+        close(fused(x, sample), plain(x, sample), 1e-9, str(active.int().tolist()))
     state = {f"body.0.{n}": t for n, t in fused.state_dict().items()}
     ours = {f"body.0.{n}": t for n, t in plain.state_dict().items()}
     for name, value in split(ours, 1)[1].items():
@@ -435,7 +438,7 @@ def test_second_derivatives_agree(k):
     found = []
     for cell in (plain, fused):
         alpha = torch.randn(1, 6, 5, generator=gen(84), dtype=F64).requires_grad_()
-        out = cell(x, Plan(ArchSample(alpha.softmax(-1))))
+        out = cell(x, PreparedSample(ArchSample(alpha.softmax(-1))))
         loss = torch.tanh(out).square().mean()
         (first,) = torch.autograd.grad(loss, [alpha], create_graph=True)
         second = torch.autograd.grad((first * vector).sum(), [alpha, *cell.parameters()])

@@ -1,1 +1,1 @@
-"""The NAS-Bench-201 supernet: plain and fused cells, widening."""
+"""The NAS-Bench-201 supernet: plain and fused cells, conversion between them, widening."""

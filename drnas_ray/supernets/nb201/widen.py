@@ -1,9 +1,9 @@
 """Widening partial channels between stages (DrNAS, arXiv:2006.10355, section 3.4).
 
-From C/K channels in the mixed operation to C/K': each convolution keeps the channels it has, and
-its new ones are copies of uniformly random existing ones. Input and output channels are drawn
+The mixed operation grows from C/K channels to C/K': each convolution keeps its channels, and its
+new ones are copies of uniformly random existing ones. Input and output channels are drawn
 independently for each convolution, and copies are not divided by how often they occur, so the
-function changes: this is the authors' rule, not that of Net2Net.
+function changes: this is the authors' rule, unlike Net2Net's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from drnas_ray.supernets.nb201.convert import fused_state, plain_state
 
 _CONV = re.compile(r"(body\.\d+\.edges\.\d+\.nor_conv_[13]x[13])\.(conv|bn)\.(\w+)")
 Channels = dict[str, tuple[Tensor, Tensor]]
-"""Plain name of a convolution, to the source of each output and each input channel."""
+"""Plain name of a convolution -> the source of each output channel and of each input channel."""
 
 
 def draw_channels(state: Mapping[str, Tensor], before: int, now: int, *, fused: bool) -> Channels:
-    """For each convolution of the cells, which old channel each channel is or copies.
+    """For each convolution of the cells, the old channel that each channel is or copies.
 
-    From 1/before of the channels to 1/now of them. The width must divide: before/now need not.
+    From 1/before of the channels to 1/now of them. The new width must be a whole number, before/now
+    need not be.
 
     Draws from torch's global CPU generator, output before input, in the order of the names.
     """
@@ -43,7 +44,7 @@ def _sources(old: int, new: int) -> Tensor:
 
 
 def widened(state: Mapping[str, Tensor], channels: Channels, *, fused: bool) -> dict[str, Tensor]:
-    """Weights, statistics, or whatever has a supernet's names, gathered channel by channel."""
+    """Weights, optimiser statistics, or anything with a supernet's names, gathered by channel."""
     plain: dict[str, Any] = dict(plain_state(state) if fused else state)
     for key, value in plain.items():
         match = _CONV.fullmatch(key)

@@ -44,7 +44,7 @@ def test_pictures_are_the_same_twice(tmp_path):
 def test_draw_cell_refuses(tmp_path):
     with pytest.raises(UserError, match="unknown space 'nb202': did you mean 'nb201'"):
         draw_cell(NB201.cell(0), "nb202", tmp_path / "x")
-    with pytest.raises(UserError, match="is no NAS-Bench-201 cell"):
+    with pytest.raises(UserError, match="is not a NAS-Bench-201 cell"):
         draw_cell("cell", "nb201", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 

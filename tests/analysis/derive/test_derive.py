@@ -17,14 +17,15 @@ from analysis.derive.strengths import Learnt
 from analysis.derive.view import lines, notes, plain, to_rich
 from analysis.records.benchmark import BenchmarkTable
 from analysis.stats.pareto import pareto
-from drnas_ray.benchmarks.costs import IMAGES, NetSize, nb201_costs
+from drnas_ray.benchmarks.costs import NetSize, nb201_costs
 from drnas_ray.benchmarks.hardware import Hardware
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
+from drnas_ray.data.facts import shape_of
 from drnas_ray.spaces.nb201 import EDGES, NB201, OPS
 
 SPACE = NB201()
-CIFAR10 = NetSize(IMAGES["cifar10"])
+CIFAR10 = NetSize(shape_of(DataSettings(name="cifar10")))
 
 
 def run_of(strengths, method="drnas", **over) -> Learnt:

@@ -9,16 +9,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from drnas_ray.benchmarks.costs import IMAGES, NetSize
+from drnas_ray.benchmarks.costs import NetSize
 from drnas_ray.cli import app
+from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
 from drnas_ray.data.catalog import load_train
+from drnas_ray.data.facts import shape_of
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.networks import fresh, trained
 from drnas_ray.jobs.start import start
 from drnas_ray.parsing import retrain_config
 from drnas_ray.spaces import SPACES
 
+DIGITS = shape_of(DataSettings(name="digits"))
 NB201 = SPACES["nb201"]
 PEAKED = [[[0.5, 0.5, 0.5, 9.0, 0.5]] * 4 + [[9.0, 0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5, 9.0]]]
 BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|"
@@ -200,10 +203,10 @@ def test_a_retrained_network_has_its_weights(retrained, tmp_path):
 def test_a_checkpoint_that_is_gone_or_of_another_size(retrained):
     fake, config, _ = retrained
     folder = fake.root / "retrain" / "digits-s3-r0"
-    size = NetSize(IMAGES["digits"], channels=4, cells=1)
+    size = NetSize(DIGITS, channels=4, cells=1)
     assert trained(config, size, [folder])[1] == 1
     with pytest.raises(UserError, match="not one of C=6, N=1"):
-        trained(config, NetSize(IMAGES["digits"], channels=6, cells=1), [folder])
+        trained(config, NetSize(DIGITS, channels=6, cells=1), [folder])
     (folder / "checkpoint_000000" / "run.pt").unlink()
     with pytest.raises(UserError, match="is damaged"):
         trained(config, size, [folder])
@@ -214,5 +217,5 @@ def test_a_checkpoint_that_is_gone_or_of_another_size(retrained):
 def test_fresh_networks_leave_the_global_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    fresh("nb201", BEST, NetSize(IMAGES["digits"], 4, 1), 1)
+    fresh("nb201", BEST, NetSize(DIGITS, 4, 1), 1)
     assert torch.equal(before, torch.get_rng_state())

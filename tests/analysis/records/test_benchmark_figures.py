@@ -37,7 +37,7 @@ def test_lookup_refuses(made_up_table):
 
 
 def test_open_refuses(made_up_table, tmp_path):
-    with pytest.raises(UserError, match="no benchmark table"):
+    with pytest.raises(UserError, match="does not exist"):
         BenchmarkTable.open(tmp_path / "none.parquet")
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(made_up_table.read_bytes()[:5000])

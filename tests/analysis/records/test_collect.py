@@ -205,7 +205,7 @@ def test_a_bad_genotype_costs_only_its_own_run(fake):
     fake.trial("d1", [fake.epoch("d1", 1) | {"genotype": "|what~0|"}])
     got = collect(fake.write())
     assert got.runs["genotype"].isna().tolist() == [False, True]
-    assert got.warnings[0].startswith("run d1: '|what~0|' is no NAS-Bench-201 cell")
+    assert got.warnings[0].startswith("run d1: '|what~0|' is not a NAS-Bench-201 cell")
 
 
 def test_parquet_types_and_version(mixed, tmp_path):
