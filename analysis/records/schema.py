@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.results.records import Row
+from drnas_ray.results.trial import Row
 
 SCHEMA_VERSION = 2
 VERSION_KEY = b"drnas_ray.schema_version"

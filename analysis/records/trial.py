@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from analysis.records.schema import EPOCHS
-from drnas_ray.results.records import Columns
+from drnas_ray.results.trial import Columns
 
 SEARCH_COLUMNS: Columns = {field.name: field.type for field in EPOCHS if field.name != "run_id"}
 RETRAIN_COLUMNS: Columns = {
