@@ -16,7 +16,8 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.results.export_schema import SEARCH_COLUMNS
 from drnas_ray.results.layout import PARAMS_FILE, RETRAIN, SEARCH, SWEEP_FILE, export_file
 from drnas_ray.results.manifest import RetrainJob, load_retrain, load_sweep
-from drnas_ray.results.records import Record, folders_by_id, read_batches, read_job, read_record
+from drnas_ray.results.records import Record, folders_by_id, read_batches, read_record
+from drnas_ray.results.trial import read_job
 
 _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of an id"
 

@@ -35,13 +35,13 @@ from drnas_ray.results.layout import (
 from drnas_ray.results.manifest import RunEntry, SweepFile, load_retrain, load_sweep
 from drnas_ray.results.records import (
     Record,
-    Row,
     folders_by_id,
     point_folders,
     read_batches,
     read_record,
 )
 from drnas_ray.results.status import Status
+from drnas_ray.results.trial import Row
 
 _CHUNK_ROWS = 8192
 """Rows of a Parquet row group; with strengths, some 4 MiB."""

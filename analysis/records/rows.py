@@ -11,8 +11,9 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.results.journal import Point
 from drnas_ray.results.manifest import RetrainJob, RunEntry, SweepFile
 from drnas_ray.results.metrics import METRICS, How, Metric, Summary
-from drnas_ray.results.records import Record, Row
+from drnas_ray.results.records import Record
 from drnas_ray.results.status import ENDED
+from drnas_ray.results.trial import Row
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from drnas_ray.core.errors import UserError
 from drnas_ray.results import kinds
 from drnas_ray.results.export_schema import FILES, SCHEMA_VERSION, Files, schema_version
-from drnas_ray.results.records import Row
+from drnas_ray.results.trial import Row
 
 VERSION_KEY = b"drnas_ray.schema_version"
 

@@ -6,7 +6,7 @@ points.jsonl                    of a tuning: its points, as they are asked    (j
 search/TRIAL/                   a run; `search-1` and so on of later drivers of a tuning
 retrain/TRIAL/                  a training from scratch; `retrain-1` ... of cells that came later
 packed/TRIAL/                   a batch of short runs
-    params.json                 what the trial was told                       (records.py)
+    params.json                 what the trial was told                       (trial.py)
     result.json                 its reports, a line each
     error.txt                   its failures
     passed_over.jsonl           checkpoints that were damaged

@@ -1,25 +1,14 @@
-"""What the trials of a run reported: the last row of each epoch, whatever was cut off or repeated.
-
-Tune appends a JSON object per epoch to result.json. A killed process leaves half a line; a resumed
-one repeats epochs and may go on behind the half line, without a line break between.
-"""
+"""The record of each run: all that its trials' folders say, merged into one row an epoch."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from drnas_ray.results.export_schema import ALIASES
-from drnas_ray.results.kinds import Kind
 from drnas_ray.results.layout import (
     BATCHES,
-    ERROR_FILE,
     PARAMS_FILE,
-    PASSED_OVER_FILE,
     RECORDS_FILE,
     REPORTS_FILE,
     SEARCH,
@@ -27,13 +16,17 @@ from drnas_ray.results.layout import (
     trial_folders,
 )
 from drnas_ray.results.status import ENDED, Status
-
-Row = dict[str, Any]
-"""One row of a table: column name to value; a missing column is null."""
-Columns = Mapping[str, Kind]
-"""The figures to read of a report, and their types."""
-_FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+from drnas_ray.results.trial import (
+    Columns,
+    Failure,
+    Row,
+    lines,
+    read_failure,
+    read_job,
+    read_passed_over,
+    reports,
+    typed,
+)
 
 
 @dataclass(frozen=True)
@@ -70,107 +63,6 @@ class Record:
         """The column's sum over the epochs, None where no epoch has it."""
         values = [row[column] for row in self.rows if row[column] is not None]
         return sum(values) if values else None
-
-
-# --- one trial's files --------------------------------------------------------------------------
-
-
-def read_job(trial: Path) -> dict[str, Any]:
-    """What the trial was told to do: `job` of its params.json.
-
-    Raises OSError or ValueError where there is no such file, or it is damaged.
-    """
-    params = json.loads((trial / PARAMS_FILE).read_text(encoding="utf-8"))
-    job = params.get("job") if isinstance(params, dict) else None
-    if not isinstance(job, dict):
-        raise ValueError(f"{PARAMS_FILE} has no job")
-    return job
-
-
-class Failure(NamedTuple):
-    """A trial's last failure, as Tune notes it in error.txt."""
-
-    date: str
-    """Empty where Tune wrote none."""
-    error: str
-    """The last line."""
-    times: int
-    """Failures so far, this one among them."""
-
-
-def read_failure(trial: Path) -> Failure | None:
-    """The last failure of a trial, None where it never failed."""
-    path = trial / ERROR_FILE
-    if not path.is_file():
-        return None
-    text = _COLOUR.sub("", path.read_text(encoding="utf-8", errors="replace"))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    dates = _FAILURE.findall(text)
-    last = lines[-1] if lines else "failed without a message"
-    return Failure(dates[-1] if dates else "", last, max(len(dates), 1))
-
-
-def read_passed_over(trial: Path) -> list[str]:
-    """A sentence for each damaged checkpoint that a trial could not go on from."""
-    return [
-        f"{found.get('problem')}: went on from {found.get('used')}, epoch {found.get('epoch')}"
-        for line in _lines(trial / PASSED_OVER_FILE)
-        for found in _objects(line)
-    ]
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file that may be cut off or damaged anywhere; none where there is no file."""
-    if path.is_file():
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            yield from lines
-
-
-def _objects(line: str) -> Iterator[dict[str, Any]]:
-    """The JSON object of a line, or the one that was appended to half of another."""
-    start = 0
-    while start >= 0:
-        try:
-            value = json.loads(line[start:])
-        except ValueError:
-            start = line.find('{"', start + 1)
-            continue
-        if isinstance(value, dict):
-            yield value
-        return
-
-
-def _reports(line: str) -> Iterator[dict[str, Any]]:
-    """The reports in a line: one, or one of each run of a tuning's point or of a batch."""
-    for value in _objects(line):
-        runs = value.get("runs")
-        if not isinstance(runs, list):
-            yield value
-            continue
-        for run in runs:
-            if isinstance(run, dict):
-                yield {"date": value.get("date"), **run}
-
-
-# --- types --------------------------------------------------------------------------------------
-
-
-def _typed(report: Mapping[str, Any], columns: Columns) -> Row | None:
-    """The columns of a report, each of its type or None; None if it is not one of ours."""
-    try:
-        row = {
-            name: None if (value := _value(report, name)) is None else kind.read(value)
-            for name, kind in columns.items()
-        }
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if row["epoch"] is None or row["epoch"] < 1:
-        return None
-    return row | {"date": str(report.get("date") or "")}
-
-
-def _value(report: Mapping[str, Any], column: str) -> Any:
-    return report[column] if column in report else report.get(ALIASES.get(column, column))
 
 
 # --- one run or training ------------------------------------------------------------------------
@@ -276,9 +168,9 @@ def _rows(path: Path, key: str, ident: str, columns: Columns) -> tuple[list[Row]
     """The rows of an id in a file of reports, and how many of its lines are damaged."""
     rows: list[Row] = []
     damaged = 0
-    for line in _lines(path):
-        own = next((report for report in _reports(line) if report.get(key) == ident), None)
-        row = None if own is None else _typed(own, columns)
+    for line in lines(path):
+        own = next((report for report in reports(line) if report.get(key) == ident), None)
+        row = None if own is None else typed(own, columns)
         if row is not None:
             rows.append(row)
         elif line.strip() and line.endswith("\n"):
@@ -320,10 +212,10 @@ def _batch(folder: Path, idents: list[str], columns: Columns) -> tuple[dict[str,
     damaged, last_date = 0, ""
     # What Tune has not brought into the folder yet is in the checkpoints.
     for path in (*checkpoint_files(folder, RECORDS_FILE), folder / REPORTS_FILE):
-        for report in (one for line in _lines(path) for one in _reports(line)):
+        for report in (one for line in lines(path) for one in reports(line)):
             last_date = max(last_date, str(report.get("date") or ""))
             ident = report.get("run_id")
-            row = _typed(report, columns) if ident in idents else None
+            row = typed(report, columns) if ident in idents else None
             if row is None or row["status"] not in ENDED:
                 damaged += 1
             else:
