@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from analysis.derive.strengths import Learnt
+from analysis.derive.searched_run import SearchedRun
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.space import Space
 
@@ -37,7 +37,7 @@ class Cells:
         return Cells(kept, self.choices[places], self.sampled)
 
 
-def candidates(run: Learnt, samples: int | None = None) -> Cells:
+def candidates(run: SearchedRun, samples: int | None = None) -> Cells:
     """Every cell of the space where they can be listed, else different ones of `samples` draws.
 
     Cells with an operation of probability 0 (pruned) are left out. Given `samples`, draws are taken
@@ -55,12 +55,12 @@ def candidates(run: Learnt, samples: int | None = None) -> Cells:
     return cells if possible.all() else cells.take(np.flatnonzero(possible))
 
 
-def _drawn(run: Learnt, space: Space, samples: int) -> Cells:
+def _drawn(run: SearchedRun, space: Space, samples: int) -> Cells:
     found = dict.fromkeys([space.discretise(run.means), *draws(run, samples)])
     return Cells(tuple(found), Cells.named(space, tuple(found)).choices, sampled=True)
 
 
-def draws(run: Learnt, samples: int) -> Iterator[str]:
+def draws(run: SearchedRun, samples: int) -> Iterator[str]:
     """Genotypes drawn from what was learnt; the same run and number give the same."""
     space, means = space_named(run.space), run.means
     rng = np.random.default_rng(run.seed)
@@ -94,7 +94,7 @@ def chosen_sum(values: NDArray[np.float64], choices: NDArray[np.int64]) -> NDArr
     return total
 
 
-def log_probability(run: Learnt, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+def log_probability(run: SearchedRun, choices: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n,) nats: the log-shares of each cell's operations, summed; -inf where one has share 0."""
     with np.errstate(divide="ignore"):
         return chosen_sum(np.log(run.means), choices)

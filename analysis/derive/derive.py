@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from analysis.derive.candidates import Cells, candidates, chosen_sum, connected, log_probability
 from analysis.derive.limits import Limit, check_limits, costs, impossible
-from analysis.derive.strengths import Learnt
+from analysis.derive.searched_run import SearchedRun
 from analysis.records.benchmark import SPLITS, BenchmarkTable
 from drnas_ray.benchmarks.costs import NetSize
 from drnas_ray.benchmarks.hardware import Hardware
@@ -47,7 +47,7 @@ class Derived:
     valid_acc_pct, test_acc_pct: null without a benchmark table
     """
 
-    run: Learnt
+    run: SearchedRun
     data: DataSettings
     size: NetSize
     cells: pd.DataFrame
@@ -59,7 +59,7 @@ class Derived:
 
 
 def derive(
-    run: Learnt,
+    run: SearchedRun,
     size: NetSize,
     *,
     limits: Sequence[Limit] = (),
@@ -122,7 +122,7 @@ def _sources(
 
 
 def _best(
-    run: Learnt, choices: NDArray[np.int64], places: NDArray[np.intp], top: int
+    run: SearchedRun, choices: NDArray[np.int64], places: NDArray[np.intp], top: int
 ) -> NDArray[np.intp]:
     """The `top` of the places, best first."""
     kept = choices[places]
@@ -133,7 +133,7 @@ def _best(
     return places[order[:top]]
 
 
-def _described(run: Learnt, cells: Cells) -> pd.DataFrame:
+def _described(run: SearchedRun, cells: Cells) -> pd.DataFrame:
     space = space_named(run.space)
     canonical = [space.canonical(genotype) for genotype in cells.genotypes]
     first = [canonical.index(one) + 1 for one in canonical]

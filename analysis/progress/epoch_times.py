@@ -12,7 +12,7 @@ from drnas_ray.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class RunPace:
+class EpochTime:
     """config: JSON. epoch_s: mean over the epochs that were done. device: its name."""
 
     config: str
@@ -21,7 +21,7 @@ class RunPace:
     on_gpu: bool
 
 
-def paces(results: Path) -> list[RunPace]:
+def paces(results: Path) -> list[EpochTime]:
     """Of all runs and trainings with at least one epoch. Raises UserError where there is none."""
     collected = collect(results)
     runs = collected.runs[collected.runs["epochs_done"] > 0]
@@ -34,9 +34,9 @@ def paces(results: Path) -> list[RunPace]:
     return found
 
 
-def _of(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[RunPace]:
+def _of(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[EpochTime]:
     return [
-        RunPace(
+        EpochTime(
             row["config"], row[seconds] / row["epochs_done"], row["device"], row["device"] in gpus
         )
         for row in frame.dropna(subset=["config", seconds, "device"]).to_dict("records")

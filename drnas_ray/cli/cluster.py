@@ -90,7 +90,7 @@ def _estimate(
     seeds: str | None,
     sets: list[str] | None,
 ) -> None:
-    from analysis.progress.epoch_times import paces
+    from analysis.progress.epoch_times import epoch_times
     from drnas_ray.core.errors import UserError
     from drnas_ray.sweeps.plan.estimate import Measured, Pace, estimate
     from drnas_ray.sweeps.spec.sweep import load_sweep
@@ -100,7 +100,7 @@ def _estimate(
     known = [
         Measured(one.config, Pace(one.epoch_s, one.device, one.on_gpu))
         for folder in measured
-        for one in paces(folder)
+        for one in epoch_times(folder)
     ]
     result = estimate(sweep, checked_plan(sweep), known)
     _print_lines(result)

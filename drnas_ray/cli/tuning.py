@@ -43,7 +43,8 @@ def wrap_up(folder: Path) -> Any:
 
 def show(folder: Path, collected: Any, most: int = 10) -> None:
     """Print the table and write the files. Raises UserError where nothing was tuned."""
-    from analysis.tuning.points import best, importance, tuning_note, tunings
+    from analysis.tuning.importance import importance
+    from analysis.tuning.results import best, tuning_notes, tunings
     from drnas_ray.core.errors import UserError
 
     found = tunings(collected.runs)
@@ -53,7 +54,7 @@ def show(folder: Path, collected: Any, most: int = 10) -> None:
     table = best(tuned, most)
     best(tuned, len(tuned.points)).to_csv(folder / "best.csv", index=False)
     out.print(_printable(table))
-    for sentence in tuning_note(tuned):
+    for sentence in tuning_notes(tuned):
         out.print(escaped(sentence), highlight=False)
     try:
         mattered = importance(tuned)
@@ -73,13 +74,13 @@ def show(folder: Path, collected: Any, most: int = 10) -> None:
 def _printable(frame: Any) -> Any:
     from rich.table import Table
 
-    from analysis.tuning.points import figure_text
+    from analysis.tuning.results import value_text
 
     table = Table()
     for column in frame.columns:
         table.add_column(str(column), justify="right")
     for row in frame.itertuples(index=False):
-        table.add_row(*(escaped(figure_text(value)) for value in row))
+        table.add_row(*(escaped(value_text(value)) for value in row))
     return table
 
 

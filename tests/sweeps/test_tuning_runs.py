@@ -12,7 +12,7 @@ import pytest
 from sweep_runs import driver, drnas, rows, write_sweep
 
 from analysis.records.collect import export
-from analysis.tuning.points import best, tunings
+from analysis.tuning.results import best, tunings
 
 TUNED: dict[str, Any] = {
     "methods": ["drnas"],

@@ -268,7 +268,7 @@ def test_it_follows_the_readers_light_or_dark(browser, page):
         opened(browser, page)
         colours = browser.execute_script(
             "return [getComputedStyle(document.body).backgroundColor,"
-            " ...['body', '.lead', '.doubts strong', 'a[href]', '.doubts ul', 'thead th']"
+            " ...['body', '.lead', '.warnings strong', 'a[href]', '.warnings ul', 'thead th']"
             "  .map(s => getComputedStyle(document.querySelector(s)).color)]"
         )
         return colours[0], min(contrast(colour, colours[0]) for colour in colours[1:])

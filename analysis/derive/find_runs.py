@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.derive.strengths import Learnt, NothingLearnt, Retrained, learnt
+from analysis.derive.searched_run import NoStrengthsError, Retraining, SearchedRun, searched_run
 from analysis.records.packs import read_packs
 from analysis.records.schema import read_frame
 from analysis.records.trial import SEARCH_COLUMNS, Record, read_record
@@ -21,18 +21,18 @@ _HELP = "give a results folder, a trial's folder, FOLDER/RUN-ID, or the start of
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRuns:
     """Runs with something to derive from, and a line for each reason why others have not.
 
     folder: what was read, a results folder or a lone trial's.
     """
 
     folder: Path
-    runs: tuple[Learnt, ...]
+    runs: tuple[SearchedRun, ...]
     left_out: tuple[str, ...]
 
 
-def find(place: Path | str) -> Found:
+def find_runs(place: Path | str) -> FoundRuns:
     """The runs at a place: all of a results folder, or the one of a trial's folder or an id.
 
     A results folder is one that a sweep or a search wrote, or one with exported Parquet files. An
@@ -41,10 +41,10 @@ def find(place: Path | str) -> Found:
     """
     place = Path(place)
     folder, wanted = _located(place)
-    runs: list[Learnt] = []
+    runs: list[SearchedRun] = []
     reasons: dict[str, list[str]] = {}
     for run_id, run in _read(folder, wanted):
-        if isinstance(run, Learnt):
+        if isinstance(run, SearchedRun):
             runs.append(run)
         else:
             reasons.setdefault(str(run), []).append(run_id)
@@ -54,7 +54,7 @@ def find(place: Path | str) -> Found:
     )
     if not runs:
         raise UserError(left_out[0] if left_out else f"{folder} holds no run")
-    return Found(folder, tuple(runs), left_out)
+    return FoundRuns(folder, tuple(runs), left_out)
 
 
 def _located(place: Path) -> tuple[Path, str | None]:
@@ -115,7 +115,7 @@ def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
     raise UserError(f"'{start}' fits {len(chosen)} runs ({some}, ...): write more of the id")
 
 
-def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | NothingLearnt]]:
+def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, SearchedRun | NoStrengthsError]]:
     """(run id, the run or why there is nothing) of the wanted run, or of all."""
     if (folder / "sweep.json").is_file():
         rows = _of_sweep(folder, wanted)
@@ -125,8 +125,8 @@ def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | Noth
         rows = _of_lone_trial(folder)
     for facts, last in rows:
         try:
-            yield facts["run_id"], learnt(facts, last)
-        except NothingLearnt as why:
+            yield facts["run_id"], searched_run(facts, last)
+        except NoStrengthsError as why:
             yield facts["run_id"], why
 
 
@@ -158,8 +158,8 @@ def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
         yield facts, _answer(record)
 
 
-def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retrained:
-    return Retrained(job.retrain_id, job.config, tuple(folders.get(job.retrain_id, ())))
+def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retraining:
+    return Retraining(job.retrain_id, job.config, tuple(folders.get(job.retrain_id, ())))
 
 
 def _of_parquet(folder: Path, wanted: str | None) -> _Rows:

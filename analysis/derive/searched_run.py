@@ -16,7 +16,7 @@ from drnas_ray.spaces import space_named
 
 
 @dataclass(frozen=True)
-class Retrained:
+class Retraining:
     """A training from scratch that a run waits for: its settings and its trial's folders."""
 
     retrain_id: str
@@ -25,7 +25,7 @@ class Retrained:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class SearchedRun:
     """One run at its last epoch. strengths: (T, E, O), not below 0, 0 for pruned operations."""
 
     run_id: str
@@ -39,7 +39,7 @@ class Learnt:
     strengths: NDArray[np.float64]
     genotype: str | None
     """The cell that the run itself derived, if it did."""
-    retrains: tuple[Retrained, ...] = ()
+    retrains: tuple[Retraining, ...] = ()
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ class Learnt:
         shares: NDArray[np.float64] = self.strengths / self.strengths.sum(-1, keepdims=True)
         return shares
 
-    def retraining(self, canonical: str) -> Retrained | None:
+    def retraining(self, canonical: str) -> Retraining | None:
         """The training from scratch of a canonical cell on this run's data set, if there is one."""
         for job in self.retrains:
             data = job.config["data"]
@@ -57,20 +57,20 @@ class Learnt:
         return None
 
 
-class NothingLearnt(Exception):
+class NoStrengthsError(Exception):
     """Why a run has no distribution, as what follows 'run ID'."""
 
 
-def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
+def searched_run(facts: Mapping[str, Any], last: Mapping[str, Any]) -> SearchedRun:
     """The run of these facts and its row of epochs: the last, or the answer of an early stop.
 
     facts: what a run is told by, the fields from run_id to seed, `data` plain, maybe `retrains`.
-    Raises NothingLearnt with the reason, as what follows 'run ID'.
+    Raises NoStrengthsError with the reason, as what follows 'run ID'.
     """
     if not last:
-        raise NothingLearnt("has reported no epoch yet")
+        raise NoStrengthsError("has reported no epoch yet")
     if last["strengths"] is None:
-        raise NothingLearnt(
+        raise NoStrengthsError(
             f"({facts['method']}) has no strengths of operations: this method learns no "
             "distribution to derive from"
         )
@@ -80,11 +80,13 @@ def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
     except (TypeError, ValueError):
         strengths = np.zeros(0)
     if strengths.shape != shape:
-        raise NothingLearnt(f"has strengths of another shape than {facts['space']}'s {shape}")
+        raise NoStrengthsError(f"has strengths of another shape than {facts['space']}'s {shape}")
     usable = np.isfinite(strengths).all() and (strengths >= 0).all()
     if not usable or not (strengths.sum(-1) > 0).all():
-        raise NothingLearnt(f"has strengths that are no shares at epoch {last['epoch']}: diverged")
-    return Learnt(
+        raise NoStrengthsError(
+            f"has strengths that are no shares at epoch {last['epoch']}: diverged"
+        )
+    return SearchedRun(
         **{**facts, "data": DataSettings.model_validate(facts["data"])},
         epoch=int(last["epoch"]),
         ended=last["status"] in ENDED,
