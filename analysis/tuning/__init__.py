@@ -1,1 +1,1 @@
-"""What a tuning found: its points and the best of them (results), which key matters (importance)."""
+"""What a tuning found: its points, the best of them (results); which key matters (importance)."""

@@ -123,11 +123,11 @@ def tuning_notes(tuning: Tuning) -> tuple[str, ...]:
     seeds = int(points["seeds"].max())
     order = "largest" if tuning.largest else "smallest"
     epochs = sorted({int(n) for n in tuning.done["epochs_done"]})
+    after = f"{' or '.join(map(str, epochs))} epochs" if epochs else "the last epoch"
     sentences = [
         f"{tuning.label} on {tuning.dataset}. Objective: mean over {seeds} "
         f"{'seed' if seeds == 1 else 'seeds'} of {tuning.metric} after "
-        f"{f'{" or ".join(map(str, epochs))} epochs' if epochs else 'the last epoch'}; "
-        f"{order} is best.",
+        f"{after}; {order} is best.",
         _how_chosen(search),
     ]
     others = counts_text(points["status"])
