@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.paper.rows import Line
 from analysis.records.benchmark import BenchmarkTable
-from analysis.stats.summary import BENCHMARK, Record, finite
+from analysis.stats.summary import BENCHMARK, RunRow, finite
 from analysis.tables.render import Cell
 from drnas_ray.benchmarks.published import Column
 
@@ -38,7 +38,7 @@ def _digits(value: float) -> int:
     return 2 if value <= 0 else min(6, max(2, 1 - math.floor(math.log10(value))))
 
 
-def _why_not(records: Sequence[Record], done: int, what: str) -> Cell:
+def _why_not(records: Sequence[RunRow], done: int, what: str) -> Cell:
     if all(record["status"] == "pending" for record in records):
         return Cell()
     return Cell(missing=f"0 of {len(records)} {what if done else 'done'}")

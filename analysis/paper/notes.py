@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.benchmark import BenchmarkTable
-from analysis.tables.notes import listed, note
+from analysis.tables.notes import listed
+from analysis.tables.notes import notes as table_notes
 from drnas_ray.benchmarks.published import PublishedTable
 
 _AS_FILES = {"folder:imagenet": "imagenet", "parquet:imagenet.parquet": "imagenet"}
@@ -41,7 +42,7 @@ def paper_notes(
         return (*sentences, f"Ours: {given}.", *_left_out(paper, kept, runs))
     if any(column.key.endswith("_error") for column in paper.columns):
         sentences.append("Ours: test error is 100 less the test accuracy.")
-    sentences += note(kept, frame, benchmark)
+    sentences += table_notes(kept, frame, benchmark)
     sentences += _scale(kept)
     sentences.append(
         "Search cost of ours: seconds of a search's own epochs / 86,400, mean over its runs."

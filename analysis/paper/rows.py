@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analysis.records.labels import variant_text
-from analysis.stats.summary import Group, Record
+from analysis.stats.summary import Group, RunRow
 from drnas_ray.benchmarks.published import PublishedTable, Row
 
 
@@ -20,14 +20,14 @@ class Line:
     protocol: str = ""
     epochs: int | None = None
     """Of retraining, where runs of several recipes are at hand."""
-    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    records: Mapping[str, Sequence[RunRow]] = field(default_factory=dict)
     """By data set."""
 
-    def done(self, dataset: str) -> list[Record]:
+    def done(self, dataset: str) -> list[RunRow]:
         """The finished runs on a data set."""
         return [r for r in self.records.get(dataset, ()) if r["status"] == "done"]
 
-    def searched(self, dataset: str) -> list[Record]:
+    def searched(self, dataset: str) -> list[RunRow]:
         """Those that were searched there, and not only looked up."""
         return [r for r in self.done(dataset) if r["searched_on"] == dataset]
 
@@ -38,9 +38,9 @@ class Line:
         return sorted(found)
 
 
-def lines_of(paper: PublishedTable, groups: Mapping[Group, Sequence[Record]]) -> Iterator[Line]:
+def lines_of(paper: PublishedTable, groups: Mapping[Group, Sequence[RunRow]]) -> Iterator[Line]:
     """The paper's rows in its order, each with our runs of it; then the runs that are none."""
-    mine: dict[tuple[str, str, str, int | None], dict[str, Sequence[Record]]] = {}
+    mine: dict[tuple[str, str, str, int | None], dict[str, Sequence[RunRow]]] = {}
     for group, records in groups.items():
         key = (group.label, group.variant, group.protocol, group.retrain_epochs)
         mine.setdefault(key, {})[group.dataset] = records
@@ -57,7 +57,7 @@ def lines_of(paper: PublishedTable, groups: Mapping[Group, Sequence[Record]]) ->
 def _line(
     row: Row | None,
     key: tuple[str, str, str, int | None],
-    records: Mapping[str, Sequence[Record]],
+    records: Mapping[str, Sequence[RunRow]],
 ) -> Line:
     label, variant, protocol, epochs = key
     name = ", ".join(filter(None, (label, variant_text(variant))))

@@ -16,7 +16,7 @@ from analysis.paper.cells import EMPTY, cost, ours, printed, where
 from analysis.paper.notes import kept_runs, paper_notes
 from analysis.paper.rows import Line, lines_of, names_of
 from analysis.records.benchmark import BenchmarkTable
-from analysis.stats.summary import Record, grouped, joined, summarised
+from analysis.stats.summary import RunRow, grouped, joined, summarised
 from analysis.tables.render import Cell, Table
 from drnas_ray.benchmarks.columns import CELLS
 from drnas_ray.benchmarks.published import Column, PublishedTable, published
@@ -62,7 +62,7 @@ def _heads(paper: PublishedTable) -> tuple[list[tuple[str, int]], list[str], set
 
 def _tidy_line(
     line: Line, name: str, paper: PublishedTable, benchmark: BenchmarkTable | None
-) -> Iterator[Record]:
+) -> Iterator[RunRow]:
     shared = {
         "row": name,
         "in_paper": line.row is not None,

@@ -88,9 +88,7 @@ def test_the_report_counts_it_in_tiles_overview_and_list(folder, status):
     assert tile == f"{done} of 4{rest}"
     heads, ((*row,),) = table(page, "Runs by method and data set")
     counts = {one: int(row[heads.index(one.word.capitalize())]) for one in Status}
-    assert counts == dict.fromkeys(Status, 0) | {Status.done: 2} | {
-        status: done if not rest else 2
-    }
+    assert counts == dict.fromkeys(Status, 0) | {Status.done: 2} | {status: done if not rest else 2}
     _, rows = table(page, "Every run")
     assert [line[3] for line in rows].count(status.word) == (4 if status is Status.done else 2)
 
