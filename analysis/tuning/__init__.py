@@ -1,1 +1,5 @@
-"""What a tuning found: its points, the best of them (results); which key matters (importance)."""
+"""What a tuning found.
+
+- results: its points, and the best of them
+- importance: which of the tuned settings matters
+"""
