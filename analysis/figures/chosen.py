@@ -18,6 +18,7 @@ from analysis.figures.progress import look_up
 from analysis.figures.select import Selection, need_tests, select, table_fact
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
+from analysis.stats.pareto import pareto
 from analysis.style import GREY, INK, MARKERS, PALETTE, styled
 from drnas_ray.spaces import SPACES
 
@@ -101,19 +102,6 @@ def _boxes(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     return figure
 
 
-def pareto_front(cost: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Numbers of the cells that no other beats: as cheap and better, or cheaper and as good.
-
-    By cost, ascending; of equals the first. Cells without cost or accuracy are left out.
-    """
-    known = np.flatnonzero(np.isfinite(cost) & np.isfinite(accuracy))
-    order: NDArray[np.intp] = known[np.lexsort((-accuracy[known], cost[known]))]
-    best = np.maximum.accumulate(accuracy[order])
-    better = np.concatenate([[True], best[1:] > best[:-1]])
-    front: NDArray[np.intp] = order[better[: len(order)]]
-    return front
-
-
 def _pareto_panel(
     axes: Axes, cost: NDArray[np.float64], accuracy: NDArray[np.float64], cells: dict[str, Any]
 ) -> None:
@@ -122,7 +110,7 @@ def _pareto_panel(
         cost, accuracy, linestyle="", marker=".", markersize=2, color="#BDBDBD", rasterized=True,
         label="cells",
     )  # fmt: skip
-    front = pareto_front(cost, accuracy)
+    front = pareto(cost, accuracy)
     axes.plot(
         cost[front], accuracy[front], drawstyle="steps-post", color=INK, linewidth=1.4,
         label="front",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from analysis.derive.limits import Limit
 from analysis.derive.searched_run import SearchedRun
 from analysis.derive.view import lines, notes, plain, to_rich
 from analysis.records.benchmark import BenchmarkTable
-from analysis.stats.pareto import pareto
 from drnas_ray.benchmarks.costs import IMAGES, NetSize, nb201_costs
 from drnas_ray.benchmarks.hardware import Hardware
 from drnas_ray.config import DataSettings
@@ -160,7 +160,7 @@ def test_without_a_limit_the_first_is_the_discretised_cell(seed):
     assert derived.cells["genotype"][0] == SPACE.discretise(strengths)
 
 
-def test_where_all_is_alike_cells_come_as_the_space_lists_them():
+def test_where_all_operations_are_equal_cells_come_as_the_space_lists_them():
     derived = derive(run_of(np.ones(SPACE.shape)), CIFAR10, top=30)
     assert list(derived.cells["genotype"]) == list(SPACE.every()[0][:30])
 
@@ -258,7 +258,7 @@ def test_limits_that_are_possible_alone_only(latencies):
     with pytest.raises(UserError) as caught:
         derive(run, CIFAR10, limits=limits, hardware=latencies)
     text = str(caught.value)
-    assert "together: with the others kept, the smallest are" in text
+    assert "together: within the other limits, the smallest are" in text
     assert f"{sizes[quickest]:.6g} million parameters" in text
     assert f"{left:.6g} ms on board" in text
 
@@ -312,7 +312,7 @@ def test_enough_draws_find_what_enumeration_finds():
     pd.testing.assert_frame_equal(exact.cells, drawn.cells)
     assert drawn.sampled
     assert drawn.considered < exact.considered
-    with pytest.raises(UserError, match=r"no drawn cell has at most 0\.01 million"):
+    with pytest.raises(UserError, match=r"no sampled cell has at most 0\.01 million"):
         derive(run_of(strengths), CIFAR10, limits=[Limit("params_m", 0.01)], samples=100)
 
 
@@ -339,7 +339,7 @@ def test_dirichlet_draws_are_dirichlets_also_of_tiny_concentration():
     assert one.pvalue > 1e-4
 
 
-# --- what is printed, the front -----------------------------------------------------------------
+# --- what is printed -----------------------------------------------------------------
 
 
 def test_json_and_table(latencies):
@@ -359,24 +359,11 @@ def test_json_and_table(latencies):
     assert [column.header for column in to_rich([derived, other]).columns][:2] == ["run", "seed"]
     assert len(lines([derived, other])) == 4
     assert "Dirichlet means (DrNAS) or strengths as shares" in notes([derived, other])[0]
-    assert f"{derived.within:,} keep the limits (at most 2 ms on phone)." in notes([derived])
+    assert f"{derived.within:,} are within the limits (at most 2 ms on phone)." in notes([derived])
 
 
-def test_pareto_front_as_a_double_loop_finds():
-    rng = np.random.default_rng(0)
-    cost, accuracy = rng.integers(0, 12, 200) / 4, rng.integers(0, 30, 200) / 4
-    cost[:5], accuracy[5:10] = np.nan, np.nan
-    known = [i for i in range(200) if not (math.isnan(cost[i]) or math.isnan(accuracy[i]))]
-    expected = {
-        (cost[i], accuracy[i])
-        for i in known
-        if not any(
-            cost[j] <= cost[i]
-            and accuracy[j] >= accuracy[i]
-            and (cost[j], accuracy[j]) != (cost[i], accuracy[i])
-            for j in known
-        )
-    }
-    front = pareto(cost, accuracy)
-    assert [(cost[i], accuracy[i]) for i in front] == sorted(expected)
-    assert list(pareto(np.array([]), np.array([]))) == []
+@pytest.mark.parametrize("epochs", [200, 12])
+def test_the_notes_give_the_epochs_of_the_table(made_up_table, epochs):
+    table = replace(BenchmarkTable.open(made_up_table), epochs=epochs)
+    derived = derive(run_of(strengths_for(8)), CIFAR10, benchmark=table)
+    assert f"Accuracies on cifar10 after {epochs} epochs: {table.label}." in notes([derived])

@@ -49,11 +49,11 @@ def test_a_results_folder_gives_every_run_at_its_last_epoch(two):
     assert darts.retrains == ()
 
 
-def test_an_id_in_a_folder_may_be_cut_short(two):
+def test_an_id_in_a_folder_may_be_abbreviated(two):
     assert ids(find_runs(two.root / "abd2")) == ["abd2"]
     assert ids(find_runs(two.root / "abd")) == ["abd2"]
     assert find_runs(two.root / "abd").folder == two.root
-    with pytest.raises(UserError, match=r"'ab' fits 2 runs .*abc1.*abd2.*write more of the id"):
+    with pytest.raises(UserError, match=r"'ab' matches 2 runs .*abc1.*abd2.*give more of the id"):
         find_runs(two.root / "ab")
     with pytest.raises(UserError, match="no run or folder 'q'"):
         find_runs(two.root / "q")
@@ -98,7 +98,7 @@ def test_a_trials_folder_alone(two, tmp_path):
     assert (run.run_id, run.method, run.seed, run.data.name) == ("abd2", "gdas", 7, "cifar10")
     assert run.epoch == 3
     (trial / "params.json").write_text("{")
-    with pytest.raises(UserError, match="no search's trial folder"):
+    with pytest.raises(UserError, match="not the trial folder of a search"):
         find_runs(trial)
 
 
@@ -114,7 +114,7 @@ def test_exported_files_alone_say_the_same(two, tmp_path):
     assert ids(find_runs(tmp_path / "parquet" / "abd")) == ["abd2"]
 
 
-def test_runs_without_a_distribution_are_left_out_with_the_reason(two):
+def test_runs_without_strengths_are_left_out_with_the_reason(two):
     for number in range(3):
         ident = f"u{number}"
         two.run(ident, label="uniform", seed=number)
@@ -132,17 +132,17 @@ def test_runs_without_a_distribution_are_left_out_with_the_reason(two):
     assert ids(found) == ["abc1", "abd2", "x3"]
     text = "\n".join(found.left_out)
     assert "run u0 (uniform) has no strengths" in text
-    assert "(and 2 more runs alike)" in text
-    assert "run late has reported no epoch yet" in text
-    assert "run nan has strengths that are no shares at epoch 1" in text
+    assert "(and 2 more runs)" in text
+    assert "run late has not reported an epoch yet" in text
+    assert "run nan has no valid strengths at epoch 1" in text
     assert "run shape has strengths of another shape than nb201's (1, 6, 5)" in text
     assert "u1" not in text
     with pytest.raises(UserError, match=r"run u1 \(uniform\) has no strengths"):
         find_runs(two.root / "u1")
 
 
-def test_what_is_no_place_of_runs(tmp_path):
-    with pytest.raises(UserError, match="holds no run: give a results folder"):
+def test_paths_without_runs(tmp_path):
+    with pytest.raises(UserError, match="holds no runs: give a results folder"):
         find_runs(tmp_path)
     with pytest.raises(UserError, match="no run at"):
         find_runs(tmp_path / "none" / "x")

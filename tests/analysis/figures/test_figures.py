@@ -12,7 +12,6 @@ from scipy.stats import beta as beta_distribution
 from typer.testing import CliRunner
 
 from analysis.figures import FIGURES, Missing
-from analysis.figures.chosen import pareto_front
 from analysis.figures.exploration import DRAWS
 from analysis.figures.progress import look_up
 from analysis.figures.strengths import draw_choices, entropies, nb201_index, strength_chunks
@@ -282,23 +281,6 @@ def test_boxes_of_retrainings(runs):
     frame.loc[0, "retrain_epochs"] = 7
     with pytest.raises(Missing, match="trained for 5 and 7 epochs"):
         FIGURES["boxes"].draw(data, None)
-
-
-def test_pareto_front_against_brute_force():
-    rng = np.random.default_rng(1)
-    cost, accuracy = rng.integers(0, 20, 300).astype(float), rng.random(300).round(2)
-    cost[:5], accuracy[5:9] = np.nan, np.nan
-    front = pareto_front(cost, accuracy)
-    known = np.flatnonzero(np.isfinite(cost) & np.isfinite(accuracy))
-    beaten = [
-        i for i in known
-        if any((cost[j] <= cost[i] and accuracy[j] > accuracy[i])
-               or (cost[j] < cost[i] and accuracy[j] >= accuracy[i]) for j in known)
-    ]  # fmt: skip
-    best = {(cost[i], accuracy[i]) for i in set(known) - set(beaten)}
-    assert {(cost[i], accuracy[i]) for i in front} == best
-    assert len(front) == len(best)
-    assert not len(pareto_front(np.array([np.nan]), np.array([1.0])))
 
 
 def test_pareto_without_costs(runs, table):
