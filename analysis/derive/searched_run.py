@@ -89,8 +89,8 @@ def searched_run(facts: Mapping[str, Any], last: Mapping[str, Any]) -> SearchedR
     usable = np.isfinite(strengths).all() and (strengths >= 0).all()
     if not usable or not (strengths.sum(-1) > 0).all():
         raise NoStrengthsError(
-            f"has no valid strengths at epoch {last['epoch']}: they must be finite, at least 0, and not "
-            "all 0 on an edge"
+            f"has no valid strengths at epoch {last['epoch']}: they must be finite, at least 0, "
+            "and not all 0 on an edge"
         )
     return SearchedRun(
         **{**facts, "data": DataSettings.model_validate(facts["data"])},

@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from analysis.tuning.importance import importance
@@ -133,9 +133,12 @@ PARALLEL = FigureKind(
     "tuning-parallel",
     "Every point of a tuning as a line across its settings, coloured by its objective.",
     draw_parallel,
+    needs=(Needs.tuning,),
 )
 IMPORTANCE = FigureKind(
     "tuning-importance",
     "Which tuned setting matters: permutation importance of a random forest on held-out points.",
     draw_importance,
+    details="Explained in [tuning.md](tuning.md).",
+    needs=(Needs.tuning,),
 )

@@ -12,7 +12,7 @@ from drnas_ray.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class EpochTime:
+class RunEpochTime:
     """How long an epoch of a run or a retraining took."""
 
     config: str
@@ -24,7 +24,7 @@ class EpochTime:
     on_gpu: bool
 
 
-def epoch_times(results: Path) -> list[EpochTime]:
+def epoch_times(results: Path) -> list[RunEpochTime]:
     """Of all runs and retrainings with at least one epoch. Raises UserError if there are none."""
     collected = collect(results)
     runs = collected.runs[collected.runs["epochs_done"] > 0]
@@ -37,9 +37,9 @@ def epoch_times(results: Path) -> list[EpochTime]:
     return found
 
 
-def _times(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[EpochTime]:
+def _times(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[RunEpochTime]:
     return [
-        EpochTime(
+        RunEpochTime(
             row["config"], row[seconds] / row["epochs_done"], row["device"], row["device"] in gpus
         )
         for row in frame.dropna(subset=["config", seconds, "device"]).to_dict("records")

@@ -135,7 +135,7 @@ def test_runs_without_strengths_are_left_out_with_the_reason(two):
     assert "(and 2 more runs)" in text
     assert "run late has not reported an epoch yet" in text
     assert "run nan has no valid strengths at epoch 1" in text
-    assert "run shape has strengths of another shape than nb201's (1, 6, 5)" in text
+    assert "run shape has strengths whose shape is not (1, 6, 5), that of nb201" in text
     assert "u1" not in text
     with pytest.raises(UserError, match=r"run u1 \(uniform\) has no strengths"):
         find_runs(two.root / "u1")

@@ -11,7 +11,8 @@ from PIL import Image
 from scipy.stats import beta as beta_distribution
 from typer.testing import CliRunner
 
-from analysis.figures import FIGURES, Missing
+from analysis.figures import FIGURES, Missing, Needs
+from analysis.figures.__main__ import PAGE, updated
 from analysis.figures.exploration import DRAWS
 from analysis.figures.progress import look_up
 from analysis.figures.strengths import draw_choices, entropies, nb201_index, strength_chunks
@@ -20,10 +21,14 @@ from analysis.records.collect import Collected
 from analysis.style import FORMATS, line_style, save
 from drnas_ray.cli import app
 
-BARE = {"exploration", "boxes", "pareto"}
-"""Those that need a table."""
-MEASURED = {"hessian", "landscape", "proposition1"}
-TUNED = {"tuning-parallel", "tuning-importance"}  # of points, not runs: test_analysis_tuning.py
+
+def needing(*needs: Needs) -> set[str]:
+    return {name for name, kind in FIGURES.items() if set(needs) & set(kind.needs)}
+
+
+NO_TABLE = needing(Needs.table, Needs.accuracies)
+MEASURED = needing(Needs.diagnostics)
+TUNED = needing(Needs.tuning)  # of points, not runs: tests/analysis/tuning
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +315,7 @@ def test_missing_says_what_would_bring_it(table):
     for name in MEASURED:
         with pytest.raises(Missing, match=rf"--set diagnostics\.{name}="):
             FIGURES[name].draw(plain, table)
-    for name in BARE:
+    for name in NO_TABLE:
         with pytest.raises(Missing, match="--benchmark"):
             FIGURES[name].draw(plain, None)
     for name in set(FIGURES) - TUNED - {"simplex"}:
@@ -363,7 +368,7 @@ def test_each_can_be_read_alone(name, runs, table):
         assert "Protocol: search" in written
     if name not in ("simplex", "cells", "landscape"):
         assert "n = 3 seeds" in written
-    if name in ("trajectory", "exploration", "boxes"):
+    if name in NO_TABLE | {"trajectory"}:
         assert table.label in written
     if name not in ("simplex", "cells"):
         labels = [axes.get_ylabel() + axes.get_xlabel() for axes in figure.axes]
@@ -412,6 +417,14 @@ def test_list_of_figures():
         assert kind.about in " ".join(result.output.split())
 
 
+def test_the_page_lists_the_figures():
+    """If it fails: `python -m analysis.figures` writes the list."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert updated(text) == text
+    for kind in FIGURES.values():
+        assert f"- **{kind.name}**: {kind.about.split()[0]}" in text
+
+
 def test_wrong_names_and_folders(tmp_path):
     result = invoke("trajektory", tmp_path)
     assert result.exit_code == 2
@@ -425,7 +438,7 @@ def test_figure_all_draws_what_it_can(mixed, tmp_path):
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     drawn = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert drawn == set(FIGURES) - MEASURED - TUNED - BARE | {"boxes"}
+    assert drawn == set(FIGURES) - MEASURED - TUNED - needing(Needs.table)
     assert "not drawn: hessian: no run measured the Hessian: search with" in result.output
     result = invoke("hessian", folder)
     assert result.exit_code == 2
