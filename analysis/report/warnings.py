@@ -45,10 +45,15 @@ class ReportWarning:
     """How many examples are not listed."""
 
 
-def _warn(title: str, text: str, examples: Sequence[str] = ()) -> ReportWarning:
+def _warn(title: str, text: str, examples: Sequence[str]) -> ReportWarning:
     """The warning with its first few examples."""
     kept = tuple(examples[:MOST_EXAMPLES])
     return ReportWarning(title, text, kept, len(examples) - len(kept))
+
+
+def _if_any(title: str, text: str, examples: Sequence[str]) -> list[ReportWarning]:
+    """The warning, or none if there are no examples."""
+    return [_warn(title, text, examples)] if examples else []
 
 
 def _runs_text(frame: pd.DataFrame) -> str:
@@ -64,49 +69,39 @@ def _where(runs: pd.DataFrame) -> list[str]:
     return [f"{group_name(group.iloc[0])}: {seeds_text(group)}" for group in groups(runs)]
 
 
-def _failed(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _failed(runs: pd.DataFrame) -> list[ReportWarning]:
     failed = runs[runs["status"] == Status.error]
-    if len(failed):
-        found = [
-            f"{_runs_text(same)}, first {run_title(same.iloc[0])}: {error}"
-            for error, same in failed.groupby("error", sort=False, dropna=False)
-        ]
-        yield _warn("Failed", f"{_runs_text(failed)} ended in an error.", found)
+    found = [
+        f"{_runs_text(same)}, first {run_title(same.iloc[0])}: {error}"
+        for error, same in failed.groupby("error", sort=False, dropna=False)
+    ]
+    return _if_any("Failed", f"{_runs_text(failed)} ended in an error.", found)
 
 
-def _diverged(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _diverged(runs: pd.DataFrame) -> list[ReportWarning]:
     diverged = runs[runs["status"] == Status.diverged]
-    if len(diverged):
-        yield _warn(
-            "Diverged",
-            f"{_runs_text(diverged)} diverged (the loss was no longer finite) and no mean includes "
-            "them: the runs that remain may make the method look better than it is.",
-            _where(diverged),
-        )
+    text = (
+        f"{_runs_text(diverged)} diverged (the loss was no longer finite), and no mean includes "
+        "them: the runs that remain may make the method look better than it is."
+    )
+    return _if_any("Diverged", text, _where(diverged))
 
 
-def _stopped(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _stopped(runs: pd.DataFrame) -> list[ReportWarning]:
     stopped = runs[runs["status"] == Status.stopped]
-    if len(stopped):
-        yield _warn(
-            "Stopped early",
-            f"The tuning stopped {_runs_text(stopped)} before the last epoch: the tables leave "
-            "them out.",
-            _where(stopped),
-        )
+    text = f"The tuning stopped {_runs_text(stopped)} before the last epoch: tables leave them out."
+    return _if_any("Stopped early", text, _where(stopped))
 
 
-def _unfinished(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _unfinished(runs: pd.DataFrame) -> list[ReportWarning]:
     open_ = runs[runs["status"].isin([Status.running, Status.pending])]
-    if len(open_):
-        running = int((open_["status"] == Status.running).sum())
-        yield _warn(
-            "Unfinished",
-            f"Of {_runs_text(runs)}, {running:,} {'has' if running == 1 else 'have'} not finished "
-            f"and {len(open_) - running:,} {'has' if len(open_) - running == 1 else 'have'} not "
-            "begun: the tables leave them out.",
-            _where(open_),
-        )
+    running = int((open_["status"] == Status.running).sum())
+    pending = len(open_) - running
+    text = (
+        f"Of {_runs_text(runs)}, {running:,} {'has' if running == 1 else 'have'} not finished and "
+        f"{pending:,} {'has' if pending == 1 else 'have'} not begun: tables leave them out."
+    )
+    return _if_any("Unfinished", text, _where(open_))
 
 
 def _mixed(runs: pd.DataFrame) -> Iterator[ReportWarning]:
@@ -125,14 +120,14 @@ def _recipe(config: str) -> str:
     )
 
 
-def _mixed_recipes(retrains: pd.DataFrame) -> Iterator[ReportWarning]:
+def _mixed_recipes(retrains: pd.DataFrame) -> list[ReportWarning]:
     recipes = retrains["config"].map(_recipe)
-    if recipes.nunique() > 1:
-        found = [
-            f"{_retrainings_text(same)} of {same['epochs_total'].iloc[0]} epochs: {recipe}"
-            for recipe, same in retrains.groupby(recipes, sort=False)
-        ]
-        yield _warn("Mixed recipes", "Cells were retrained with different settings.", found)
+    found = [
+        f"{_retrainings_text(same)} of {same['epochs_total'].iloc[0]} epochs: {recipe}"
+        for recipe, same in retrains.groupby(recipes, sort=False)
+    ]
+    text = "Cells were retrained with different settings."
+    return _if_any("Mixed recipes", text, found if len(found) > 1 else ())
 
 
 def _retrains(runs: pd.DataFrame, retrains: pd.DataFrame) -> Iterator[ReportWarning]:
@@ -151,31 +146,27 @@ def _retrains(runs: pd.DataFrame, retrains: pd.DataFrame) -> Iterator[ReportWarn
             errors,
         )
     without = runs[(runs["status"] == Status.done) & runs["retrain_test_acc_pct"].isna()]
-    if len(without):
-        yield _warn(
-            "Not retrained",
-            f"{plural(len(without), 'finished run has', 'finished runs have')} no test accuracy "
-            "from a retraining: averages of it leave them out.",
-            _where(without),
-        )
+    text = (
+        f"{plural(len(without), 'finished run has', 'finished runs have')} no test accuracy from a "
+        "retraining: averages of it leave them out."
+    )
+    yield from _if_any("Not retrained", text, _where(without))
 
 
-def _few_seeds(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _few_seeds(runs: pd.DataFrame) -> list[ReportWarning]:
     found = []
     for group in groups(runs):
         seeds = group["seed"][group["status"] == Status.done].nunique()
         if seeds < FEW_SEEDS:
             found.append(f"{group_name(group.iloc[0])}: {plural(seeds, 'seed', 'seeds')} done")
-    if found:
-        yield _warn(
-            "Few seeds",
-            f"{plural(len(found), 'row rests', 'rows rest')} on fewer than {FEW_SEEDS} finished "
-            "seeds: means and standard deviations say little there.",
-            found,
-        )
+    text = (
+        f"{plural(len(found), 'row rests', 'rows rest')} on fewer than {FEW_SEEDS} finished seeds: "
+        "means and standard deviations say little there."
+    )
+    return _if_any("Few seeds", text, found)
 
 
-def _different_seeds(runs: pd.DataFrame) -> Iterator[ReportWarning]:
+def _different_seeds(runs: pd.DataFrame) -> list[ReportWarning]:
     found = []
     done = runs[runs["status"] == Status.done]
     for (_, dataset), here in done.groupby(["protocol", "dataset"], sort=False):
@@ -183,22 +174,19 @@ def _different_seeds(runs: pd.DataFrame) -> Iterator[ReportWarning]:
         if len(sets) > 1:
             common = frozenset.intersection(*sets)
             found.append(f"{dataset}: {ranges(common) or 'none'} common to all")
-    if found:
-        yield _warn(
-            "Different seeds",
-            "Methods on the same data set finished different seeds: compare them over the seeds "
-            "that all of them finished.",
-            found,
-        )
+    text = (
+        "Methods on the same data set finished different seeds: compare them over the seeds that "
+        "all of them finished."
+    )
+    return _if_any("Different seeds", text, found)
 
 
 def report_warnings(collected: Collected) -> list[ReportWarning]:
     """Everything that casts doubt on the numbers, worst first; empty if there is nothing."""
     runs, retrains = collected.runs, collected.retrains
     found = [*_failed(runs), *_diverged(runs), *_stopped(runs), *_unfinished(runs)]
-    if collected.warnings:
-        text = "Data that could not be used, and runs that were counted once or kept apart:"
-        found.append(_warn("Files", text, collected.warnings))
+    text = "Data that could not be used, and runs that were counted once or kept apart:"
+    found += _if_any("Files", text, collected.warnings)
     found += [*_mixed(runs), *_mixed_recipes(retrains), *_retrains(runs, retrains)]
     found += [*_few_seeds(runs), *_different_seeds(runs)]
     return found

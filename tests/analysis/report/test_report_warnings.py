@@ -46,7 +46,7 @@ def test_runs_that_are_not_done(mixed):
     assert got["Diverged"][0].startswith("1 run diverged")
     assert got["Diverged"][1] == ("DARTS on digits: seed 1",)
     assert got["Unfinished"] == (
-        "Of 8 runs, 1 has not finished and 1 has not begun: the tables leave them out.",
+        "Of 8 runs, 1 has not finished and 1 has not begun: tables leave them out.",
         ("DrNAS on digits: seed 3", "DARTS on digits: seed 3"),
     )
     assert got["Few seeds"][1] == ("DARTS on digits: 1 seed done",)
