@@ -80,25 +80,17 @@ def derive(
     cells = candidates(run, samples)
     table = costs(cells, run.space, size, data.name, hardware)
     check_limits(limits, table, hardware)
-    keeps = {limit: (table[limit.cost] <= limit.most).to_numpy() for limit in limits}
-    within = np.logical_and.reduce([np.ones(len(table), bool), *keeps.values()])
+    within = _within(table, limits)
     if not within.any():
-        raise impossible(run.run_id, cells, table, keeps)
+        raise impossible(run.run_id, cells, table, limits)
     best = _best(run, cells.choices, np.flatnonzero(within), top)
     frame = _described(run, cells.take(best))
     frame = frame.join(table.iloc[best].reset_index(drop=True))
     for split in SPLITS:
         frame[f"{split}_acc_pct"] = _accuracy(frame["genotype"], data.name, split, benchmark)
-    twins = costs(
-        Cells.named(space_named(run.space), list(frame["canonical"])),
-        run.space,
-        size,
-        data.name,
-        hardware,
-    )
-    frame["canonical_keeps_limits"] = [
-        all(row[limit.cost] <= limit.most for limit in limits) for _, row in twins.iterrows()
-    ]
+    canonical = Cells.named(space_named(run.space), list(frame["canonical"]))
+    canonical_costs = costs(canonical, run.space, size, data.name, hardware)
+    frame["canonical_keeps_limits"] = _within(canonical_costs, limits)
     return Derived(
         run=run,
         data=data,
@@ -110,6 +102,14 @@ def derive(
         limits=tuple(limits),
         sources=_sources(data.name, benchmark, hardware),
     )
+
+
+def _within(table: pd.DataFrame, limits: Sequence[Limit]) -> NDArray[np.bool_]:
+    """(cells,): whether each row of a table of costs is within all limits."""
+    found = np.ones(len(table), bool)
+    for limit in limits:
+        found &= limit.kept(table)
+    return found
 
 
 def _sources(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,10 @@ class Limit:
     def unit(self) -> str:
         """The unit of the number, in words."""
         return _COST_NAMES.get(self.cost, f"ms on {self.cost.removesuffix(_LATENCY)}")
+
+    def kept(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """(cells,): whether each row of a table of costs is within the limit; not if it is NaN."""
+        return (table[self.cost] <= self.most).to_numpy()
 
     @classmethod
     def latency(cls, text: str) -> Limit:
@@ -89,10 +93,11 @@ def check_limits(limits: Sequence[Limit], table: pd.DataFrame, hardware: Hardwar
 
 
 def impossible(
-    run_id: str, cells: Cells, table: pd.DataFrame, keeps: Mapping[Limit, NDArray[np.bool_]]
+    run_id: str, cells: Cells, table: pd.DataFrame, limits: Sequence[Limit]
 ) -> UserError:
     """The error for limits that no cell is within, with the lowest costs that are possible."""
     whose = "sampled cell" if cells.sampled else "cell"
+    keeps = {limit: limit.kept(table) for limit in limits}
     for limit, kept in keeps.items():
         if not kept.any():
             least = table[limit.cost].min()

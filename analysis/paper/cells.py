@@ -39,18 +39,18 @@ def _digits(value: float) -> int:
     return 2 if value <= 0 else min(6, max(2, 1 - math.floor(math.log10(value))))
 
 
-def _why_not(records: Sequence[RunRow], done: int, what: str) -> Cell:
-    if all(record["status"] == Status.pending for record in records):
+def _why_not(run_rows: Sequence[RunRow], done: int, what: str) -> Cell:
+    if all(run["status"] == Status.pending for run in run_rows):
         return Cell()
-    return Cell(missing=f"0 of {len(records)} {what if done else 'done'}")
+    return Cell(missing=f"0 of {len(run_rows)} {what if done else 'done'}")
 
 
 def _figure(row: ComparedRow, column: Column, benchmark: BenchmarkTable | None) -> Cell:
     """Ours for a published column, other than search cost."""
     dataset = column.dataset or ""
-    records = row.records.get(dataset, ())
+    run_rows = row.run_rows.get(dataset, ())
     done = row.done(dataset)
-    if not records:
+    if not run_rows:
         return Cell()
     if column.key in _FIGURES:
         name, turned = _FIGURES[column.key]
@@ -61,10 +61,10 @@ def _figure(row: ComparedRow, column: Column, benchmark: BenchmarkTable | None) 
             return Cell(missing="needs --benchmark")
         name = "retrain_test_acc_pct" if benchmark is None else BENCHMARK[split == "test"]
         what, turned = ("retrained" if benchmark is None else "in the benchmark"), float
-    if done and all(name not in record for record in records):
+    if done and all(name not in run for run in run_rows):
         return Cell(missing="not recorded")
     values = [turned(float(value)) for value in finite(done, name)]
-    return _spread(values) if values else _why_not(records, len(done), what)
+    return _spread(values) if values else _why_not(run_rows, len(done), what)
 
 
 def cost(row: ComparedRow, dataset: str) -> Cell:
@@ -73,7 +73,7 @@ def cost(row: ComparedRow, dataset: str) -> Cell:
     values = [float(value) / SECONDS_A_DAY for value in finite(searched, "search_s")]
     if not values:
         return EMPTY
-    if len({str(record["device"]).startswith("cpu") for record in searched}) > 1:
+    if len({str(run["device"]).startswith("cpu") for run in searched}) > 1:
         return Cell(missing="CPU and GPU mixed")
     cell = _spread(values)
     return replace(cell, digits=_digits(cell.mean))
@@ -101,7 +101,7 @@ def ours(row: ComparedRow, column: Column, benchmark: BenchmarkTable | None) -> 
         # Looked up, not an average over runs: without n.
         return EMPTY if math.isnan(best) else Cell(mean=best, missing=f"{best:.2f}")
     dataset = column.dataset or ""
-    if column.key == "search_days" and row.records.get(dataset):
+    if column.key == "search_days" and row.run_rows.get(dataset):
         return cost(row, dataset)
     return _figure(row, column, benchmark)
 

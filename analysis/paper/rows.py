@@ -21,12 +21,12 @@ class ComparedRow:
     protocol: str = ""
     epochs: int | None = None
     """Of the retraining, if our runs have several recipes; else None."""
-    records: Mapping[str, Sequence[RunRow]] = field(default_factory=dict)
+    run_rows: Mapping[str, Sequence[RunRow]] = field(default_factory=dict)
     """Our runs by data set."""
 
     def done(self, dataset: str) -> list[RunRow]:
         """The finished runs on a data set."""
-        return [r for r in self.records.get(dataset, ()) if r["status"] == Status.done]
+        return [r for r in self.run_rows.get(dataset, ()) if r["status"] == Status.done]
 
     def searched(self, dataset: str) -> list[RunRow]:
         """Those that were searched on it, not only looked up."""
@@ -35,7 +35,7 @@ class ComparedRow:
     @property
     def devices(self) -> list[str]:
         """The devices on which its finished runs were searched."""
-        found = {str(r["device"]) for data in self.records for r in self.done(data) if r["device"]}
+        found = {str(r["device"]) for data in self.run_rows for r in self.done(data) if r["device"]}
         return sorted(found)
 
 
@@ -44,9 +44,9 @@ def compared_rows(
 ) -> Iterator[ComparedRow]:
     """The paper's rows in order, each with our runs of that method; then our other runs."""
     mine: dict[tuple[str, str, str, int | None], dict[str, Sequence[RunRow]]] = {}
-    for group, records in groups.items():
+    for group, run_rows in groups.items():
         key = (group.label, group.variant, group.protocol, group.retrain_epochs)
-        mine.setdefault(key, {})[group.dataset] = records
+        mine.setdefault(key, {})[group.dataset] = run_rows
     taken = set()
     for row in paper.rows:
         fits = [
@@ -54,16 +54,18 @@ def compared_rows(
         ]
         taken |= set(fits)
         yield from [_compared(row, key, mine[key]) for key in fits] or [ComparedRow(row)]
-    yield from (_compared(None, key, records) for key, records in mine.items() if key not in taken)
+    yield from (
+        _compared(None, key, run_rows) for key, run_rows in mine.items() if key not in taken
+    )
 
 
 def _compared(
     published: Row | None,
     key: tuple[str, str, str, int | None],
-    records: Mapping[str, Sequence[RunRow]],
+    run_rows: Mapping[str, Sequence[RunRow]],
 ) -> ComparedRow:
     label, variant, protocol, epochs = key
-    return ComparedRow(published, full_label(label, variant), protocol, epochs, records)
+    return ComparedRow(published, full_label(label, variant), protocol, epochs, run_rows)
 
 
 def _name(row: ComparedRow, several: bool) -> str:

@@ -114,9 +114,9 @@ def _tidy(
     """One row per number, unrounded."""
     frame = pd.DataFrame(
         [
-            record
+            run
             for row, name in zip(rows, names, strict=True)
-            for record in _tidy_row(row, name, paper, benchmark)
+            for run in _tidy_row(row, name, paper, benchmark)
         ]
     )
     numbers = ("published_mean", "published_std", "mean", "std")

@@ -105,13 +105,13 @@ def _name(group: Group) -> str:
     return full_label(group.label, group.variant)
 
 
-def _by_seed(records: Sequence[RunRow], metric: str) -> dict[int, float]:
+def _by_seed(run_rows: Sequence[RunRow], metric: str) -> dict[int, float]:
     """Seed -> accuracy; the mean if a seed has several runs."""
     found: dict[int, list[float]] = {}
-    for record in records:
-        value = record.get(metric)
-        if record["status"] == Status.done and value is not None and math.isfinite(value):
-            found.setdefault(record["seed"], []).append(float(value))
+    for run in run_rows:
+        value = run.get(metric)
+        if run["status"] == Status.done and value is not None and math.isfinite(value):
+            found.setdefault(run["seed"], []).append(float(value))
     return {seed: float(np.mean(values)) for seed, values in found.items()}
 
 
@@ -158,9 +158,9 @@ def paired(
     or as `summary` does.
     """
     families: dict[tuple[str, str, int | None], dict[str, Sequence[RunRow]]] = {}
-    for group, records in grouped(joined(runs, benchmark), benchmark).items():
+    for group, run_rows in grouped(joined(runs, benchmark), benchmark).items():
         family = families.setdefault((group.protocol, group.dataset, group.retrain_epochs), {})
-        family[_name(group)] = records
+        family[_name(group)] = run_rows
     everyone = list(dict.fromkeys(name for members in families.values() for name in members))
     if against is not None and against not in everyone:
         raise unknown_name("method of these runs", against, everyone)
@@ -169,7 +169,7 @@ def paired(
         if against is not None and against not in members:
             continue
         for metric in metrics(benchmark):
-            figures = {name: _by_seed(records, metric) for name, records in members.items()}
+            figures = {name: _by_seed(run_rows, metric) for name, run_rows in members.items()}
             family_rows = [
                 {
                     "protocol": protocol,

@@ -71,20 +71,20 @@ def _location(values: NDArray[np.float64]) -> RunRow:
     }
 
 
-def _optimum(records: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None) -> float:
+def _optimum(run_rows: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None) -> float:
     """The benchmark's highest accuracy of any cell; NaN without a benchmark."""
     if benchmark is None:
         return math.nan
-    record = records[0]
+    run = run_rows[0]
     split = "valid" if "valid" in metric else "test"
-    return benchmark.best(record["data_name"], split)
+    return benchmark.best(run["data_name"], split)
 
 
 def _cells(done: Sequence[RunRow]) -> RunRow:
     """How many derived cells collapsed, and how many runs found the same one."""
-    known = [record for record in done if record["canonical"] is not None]
-    fates = [fate(record["space"], record["canonical"]) for record in known]
-    counts = Counter(record["canonical"] for record in known)
+    known = [run for run in done if run["canonical"] is not None]
+    fates = [fate(run["space"], run["canonical"]) for run in known]
+    counts = Counter(run["canonical"] for run in known)
     return {
         "n_cells": len(counts),
         "n_same_cell": max(counts.values(), default=0),
@@ -96,15 +96,15 @@ def _cells(done: Sequence[RunRow]) -> RunRow:
 
 
 def _row(
-    group: Group, records: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None
+    group: Group, run_rows: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None
 ) -> RunRow:
-    done = [record for record in records if record["status"] == Status.done]
+    done = [run for run in run_rows if run["status"] == Status.done]
     figures = _location(finite(done, metric))
-    optimum = _optimum(records, metric, benchmark)
+    optimum = _optimum(run_rows, metric, benchmark)
     return {
         **vars(group),
         "metric": metric,
-        "n_runs": len(records),
+        "n_runs": len(run_rows),
         "n_done": len(done),
         **figures,
         "optimum": optimum,
@@ -128,8 +128,8 @@ def statistics(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> p
     """
     groups = grouped(joined(runs, benchmark), benchmark)
     rows = [
-        _row(group, records, metric, benchmark)
-        for group, records in groups.items()
+        _row(group, run_rows, metric, benchmark)
+        for group, run_rows in groups.items()
         for metric in metrics(benchmark)
     ]
     return pd.DataFrame(rows).astype({"retrain_epochs": "Int64"})

@@ -53,21 +53,21 @@ def joined(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[RunRow]
     data set. If transfers start from several data sets, each is a protocol: `transfer from
     cifar10`. Raises UserError as `summary` does.
     """
-    records = [
-        record
+    run_rows = [
+        run
         | {
-            "searched_on": record["dataset"],
-            "data_name": json.loads(record["config"])["data"]["name"],
+            "searched_on": run["dataset"],
+            "data_name": json.loads(run["config"])["data"]["name"],
         }
-        for record in _records(runs)
+        for run in _run_rows(runs)
     ]
     if benchmark is not None:
-        records = _transferred(records, benchmark)
-        _look_up(records, benchmark)
-    return records
+        run_rows = _transferred(run_rows, benchmark)
+        _look_up(run_rows, benchmark)
+    return run_rows
 
 
-def _records(runs: pd.DataFrame) -> list[RunRow]:
+def _run_rows(runs: pd.DataFrame) -> list[RunRow]:
     """The runs as plain values, None where a value is missing."""
     if runs.empty:
         raise UserError("no runs to summarise: the sweep lists none")
@@ -77,56 +77,54 @@ def _records(runs: pd.DataFrame) -> list[RunRow]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _transferred(records: Sequence[RunRow], benchmark: BenchmarkTable) -> list[RunRow]:
+def _transferred(run_rows: Sequence[RunRow], benchmark: BenchmarkTable) -> list[RunRow]:
     """The rows; those of protocol transfer once for each data set of the benchmark."""
-    sources = {record["dataset"] for record in records if record["protocol"] == "transfer"}
+    sources = {run["dataset"] for run in run_rows if run["protocol"] == "transfer"}
     result = []
-    for record in records:
-        if record["protocol"] != "transfer":
-            result.append(record)
+    for run in run_rows:
+        if run["protocol"] != "transfer":
+            result.append(run)
             continue
-        protocol = f"transfer from {record['dataset']}" if len(sources) > 1 else "transfer"
+        protocol = f"transfer from {run['dataset']}" if len(sources) > 1 else "transfer"
         result += [
-            record | {"protocol": protocol, "dataset": name, "data_name": name}
+            run | {"protocol": protocol, "dataset": name, "data_name": name}
             for name in benchmark.datasets
         ]
     return result
 
 
-def _look_up(records: Sequence[RunRow], benchmark: BenchmarkTable) -> None:
+def _look_up(run_rows: Sequence[RunRow], benchmark: BenchmarkTable) -> None:
     """Add the benchmark's accuracies to the rows of done runs."""
-    done = [record for record in records if record["status"] == Status.done and record["genotype"]]
-    known = {record["data_name"] for record in records} & set(benchmark.datasets)
+    done = [run for run in run_rows if run["status"] == Status.done and run["genotype"]]
+    known = {run["data_name"] for run in run_rows} & set(benchmark.datasets)
     # If the benchmark has none of the sweep's data sets, `lookup` raises: it is the wrong table or
     # the wrong sweep. If it has some, the others get no accuracy, and the table shows that.
-    for dataset in sorted(known or {record["data_name"] for record in records}):
-        here = [record for record in done if record["data_name"] == dataset]
-        cells = [record["genotype"] for record in here]
+    for dataset in sorted(known or {run["data_name"] for run in run_rows}):
+        here = [run for run in done if run["data_name"] == dataset]
+        cells = [run["genotype"] for run in here]
         for metric, split in zip(BENCHMARK, ("valid", "test"), strict=True):
             values = benchmark.lookup(cells, dataset, split)
-            for record, value in zip(here, values, strict=True):
-                record[metric] = float(value)
+            for run, value in zip(here, values, strict=True):
+                run[metric] = float(value)
 
 
 def grouped(
-    records: Sequence[RunRow], benchmark: BenchmarkTable | None
+    run_rows: Sequence[RunRow], benchmark: BenchmarkTable | None
 ) -> dict[Group, list[RunRow]]:
     """The rows by group, in order of first appearance."""
-    split_recipes = benchmark is None and len(recipe_epochs(records)) > 1
+    split_recipes = benchmark is None and len(recipe_epochs(run_rows)) > 1
     groups: dict[Group, list[RunRow]] = {}
-    for record in records:
-        recipe = record["retrain_epochs"] if split_recipes else None
+    for run in run_rows:
+        recipe = run["retrain_epochs"] if split_recipes else None
         names = ("protocol", "label", "variant", "dataset")
-        group = Group(**{name: record[name] for name in names}, retrain_epochs=recipe)
-        groups.setdefault(group, []).append(record)
+        group = Group(**{name: run[name] for name in names}, retrain_epochs=recipe)
+        groups.setdefault(group, []).append(run)
     return groups
 
 
 def finite(done: Sequence[RunRow], metric: str) -> NDArray[np.float64]:
     """(n,): the metric's finite values, of the n runs that have one."""
-    values = np.array(
-        [record[metric] for record in done if record.get(metric) is not None], np.float64
-    )
+    values = np.array([run[metric] for run in done if run.get(metric) is not None], np.float64)
     return values[np.isfinite(values)]
 
 
@@ -143,23 +141,21 @@ def _statistics(metric: str, done: Sequence[RunRow]) -> RunRow:
 
 
 def _mean(done: Sequence[RunRow], column: str) -> float:
-    values = [float(record[column]) for record in done if record[column] is not None]
+    values = [float(run[column]) for run in done if run[column] is not None]
     return float(np.mean(values)) if values else np.nan
 
 
-def _row(group: Group, records: Sequence[RunRow], names: Sequence[str]) -> RunRow:
-    statuses = [record["status"] for record in records]
-    done = [record for record in records if record["status"] == Status.done]
-    cells = [record for record in done if record["canonical"] is not None]
+def _row(group: Group, run_rows: Sequence[RunRow], names: Sequence[str]) -> RunRow:
+    statuses = [run["status"] for run in run_rows]
+    done = [run for run in run_rows if run["status"] == Status.done]
+    cells = [run for run in done if run["canonical"] is not None]
     row: RunRow = {
         **vars(group),
-        "n_runs": len(records),
+        "n_runs": len(run_rows),
         **{f"n_{status}": statuses.count(status) for status in BEST_FIRST},
-        "n_seeds": len({record["seed"] for record in done}),
-        "n_cells": len({record["canonical"] for record in cells}),
-        "n_collapsed": sum(
-            fate(record["space"], record["canonical"]).collapsed for record in cells
-        ),
+        "n_seeds": len({run["seed"] for run in done}),
+        "n_cells": len({run["canonical"] for run in cells}),
+        "n_collapsed": sum(fate(run["space"], run["canonical"]).collapsed for run in cells),
         "skip_count_mean": _mean(done, "skip_count"),
         "search_s_mean": _mean(done, "search_s"),
     }
@@ -195,7 +191,7 @@ def summarised(
     return frame
 
 
-def recipe_epochs(records: Sequence[Mapping[str, Any]]) -> list[int]:
+def recipe_epochs(run_rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """The distinct lengths of retrainings, in epochs, ascending."""
-    found = {record["retrain_epochs"] for record in records}
+    found = {run["retrain_epochs"] for run in run_rows}
     return sorted(int(epochs) for epochs in found if epochs is not None and not pd.isna(epochs))
