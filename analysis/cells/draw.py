@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.cells.plot import draw_graph, drawable, legend_lines
@@ -125,12 +126,7 @@ def overview(groups: Sequence[tuple[str, pd.DataFrame]], note: str = "") -> Figu
         space = drawable(found.iloc[0]["space"])
         for column, seed in enumerate(columns):
             axes = figure.add_subplot(grid[place, column])
-            axes.set_axis_off()
-            rows = found[found["seed"] == seed]
-            if len(rows):
-                draw_graph(axes, space.name, rows.iloc[0]["genotype"], labels=False, cell=cell)
-            else:
-                axes.text(0.5, 0.5, "no cell", ha="center", va="center", color="#777777")
+            _overview_cell(axes, found[found["seed"] == seed], space.name, cell)
             if place == 0:
                 axes.set_title(f"seed {seed}", fontsize=9)
         middle = 1 - (top + (height - top - bottom) * (place + 0.5) / len(shown)) / height
@@ -148,6 +144,15 @@ def overview(groups: Sequence[tuple[str, pd.DataFrame]], note: str = "") -> Figu
     )
     figure.text(0.1 / width, 0.1 / height, note, fontsize=8, color="#444444")
     return figure
+
+
+def _overview_cell(axes: Axes, runs: pd.DataFrame, space_name: str, cell: int) -> None:
+    """The cell of the first of these runs, or a note that there is none."""
+    axes.set_axis_off()
+    if len(runs):
+        draw_graph(axes, space_name, runs.iloc[0]["genotype"], labels=False, cell=cell)
+    else:
+        axes.text(0.5, 0.5, "no cell", ha="center", va="center", color="#777777")
 
 
 def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:

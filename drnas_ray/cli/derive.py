@@ -90,7 +90,7 @@ def derive(
     """
     from rich.progress import track
 
-    from analysis.derive import view as derivedview
+    from analysis.derive import view
     from analysis.derive.find_runs import find_runs
     from analysis.derive.limits import Limit
     from analysis.records.benchmark import BenchmarkTable
@@ -124,8 +124,8 @@ def derive(
     if as_json:
         _print_json(derived, files)
     else:
-        out.print(derivedview.to_rich(derived))
-        for line in derivedview.lines(derived):
+        out.print(view.to_rich(derived))
+        for line in view.lines(derived):
             out.print(escaped(line), highlight=False)
         for path, weights in files:
             about = "" if weights is None else f"  weights {weights}"
