@@ -14,7 +14,8 @@ from analysis.records.collect import Export, collect, export, read_runs
 from analysis.tables.comparison import table
 from analysis.tables.formats import Format, write_table
 from analysis.tables.render import Table
-from analysis.tuning.points import Importance, Tuning, best, importance, tunings
+from analysis.tuning.importance import Importance, importance
+from analysis.tuning.results import Tuning, best, tunings
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import write_atomically
 from drnas_ray.results.status import ENDED

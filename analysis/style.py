@@ -1,4 +1,4 @@
-"""How pictures look and how they are written: the same data give the same bytes."""
+"""How figures look, and how they are saved: the same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 FORMATS = ("png", "svg", "pdf")
 INK, GREY, FAINT = "#333333", "#767676", "#D0D0D0"
-# Okabe & Ito's palette without its yellow, which white paper swallows, and with a grey.
+# Okabe & Ito's palette, with a grey instead of its yellow, which is hard to see on white.
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676",
 )  # fmt: skip
@@ -31,7 +31,7 @@ DASHES: tuple[Any, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 _DPI = 150
 _DROPPED: dict[str, dict[str, None]] = {
-    # What would differ from one day or one machine to the next.
+    # Metadata that would differ from one day or machine to the next.
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -39,20 +39,20 @@ _DROPPED: dict[str, dict[str, None]] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings of matplotlib under which pictures are made and written."""
+    """Context with the settings of matplotlib for drawing and saving figures."""
     return mpl.rc_context(
         {
-            "svg.fonttype": "none",  # text stays text: searchable, and the file small
-            "svg.hashsalt": "drnas-ray",  # ids from a fixed salt, not from chance
-            "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+            "svg.fonttype": "none",  # text stays text: searchable, and the file is smaller
+            "svg.hashsalt": "drnas-ray",  # fixed instead of random ids
+            "pdf.fonttype": 42,  # TrueType: journals reject Type 3
             "font.family": "DejaVu Sans",
-            "text.parse_math": False,  # a label with dollar signs is no formula
+            "text.parse_math": False,  # a label with dollar signs is not a formula
         }
     )
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """The function, run under `style`."""
+    """Decorator: runs the function under `style`."""
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -63,7 +63,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def line_style(place: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the line at this place (from 0): 88 differ in two or more."""
+    """Colour, dashes and marker of line number `place` (from 0): 88 differ in two or more."""
     return {
         "color": PALETTE[place % len(PALETTE)],
         "linestyle": DASHES[(place + place // len(PALETTE)) % len(DASHES)],
@@ -74,9 +74,9 @@ def line_style(place: int) -> dict[str, Any]:
 def save(
     figure: Figure, path: Path, title: str, formats: Sequence[str] = ("png", "svg")
 ) -> tuple[Path, ...]:
-    """Write path.png and so on; whole files only.
+    """Write path.png and so on, each atomically.
 
-    A suffix is added, not put in place of one: arch.lr=0.01. Raises UserError where the files
+    The suffix is appended, even if the name has a dot (arch.lr=0.01). Raises UserError if a file
     can't be written.
     """
     FigureCanvasAgg(figure)

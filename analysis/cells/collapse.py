@@ -1,13 +1,12 @@
 """Whether a derived cell has collapsed, from the edges that its output depends on.
 
-An edge counts if it lies on a path from the cell's input to its output on which no edge is `none`
-(a live edge). Then a cell is
-- cut off: it has no live edge, so its output is zero whatever comes in;
+An edge is live if it is on a path from the cell's input to its output without `none`. A cell is
+- cut off: it has no live edge, so its output is zero whatever its input;
 - all skip: every live edge is a skip connection, so its output is a multiple of its input;
 - without convolution: a live edge pools, none convolves; it has no weights;
-- else it has a convolution that counts.
-The first two are collapsed. Edges off every live path decide nothing: a convolution whose input is
-cut off does not save a cell.
+- with convolution otherwise.
+The first two are collapsed. Edges that are not live do not matter: a convolution whose input is cut
+off does not save a cell.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Fate(Enum):
 
 
 def _live(names: list[str]) -> list[str]:
-    """The operations of a NAS-Bench-201 cell's live edges; names in the order of its edges."""
+    """The operations of a NAS-Bench-201 cell's live edges. names: of all edges, in their order."""
     edges = [(to, source, op) for (to, source), op in zip(EDGES, names, strict=True)]
     edges = [edge for edge in edges if edge[2] != "none"]
     reached, reaching = {0}, {3}
@@ -46,9 +45,9 @@ def _live(names: list[str]) -> list[str]:
 
 @lru_cache(maxsize=65_536)
 def fate(space_name: str, genotype: str) -> Fate:
-    """What becomes of a cell. Raises UserError if it is none of the space.
+    """What a cell's output is made of. Raises UserError if it is not a valid genotype.
 
-    In a space without `none` every edge of the genotype counts as live.
+    In a space without `none` every edge of the genotype is live.
     """
     space = SPACES[space_name]
     if isinstance(space, NB201):

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.cells.plot import draw_graph, drawable, legend_lines
-from analysis.records.labels import variant_text
+from analysis.records.labels import full_label
 from analysis.style import save, styled
+from drnas_ray.results.status import Status
 
 _MOST_CELLS = 20
 _MOST_ROWS, _MOST_SEEDS = 20, 8
-"""Of the overview; a larger grid can't be read, and its title says what is left out."""
+"""Of the overview: a larger one can't be read; its title says how much is left out."""
 
 
 @styled
@@ -26,8 +28,8 @@ def draw_cell(
 ) -> tuple[Path, ...]:
     """Draw one genotype into `path` + .png and .svg and return both paths.
 
-    The title may have several lines; None prints the genotype. Raises UserError if the space has
-    no picture or the genotype is none of its cells.
+    title: may have several lines; None is the genotype. Raises UserError if the space is unknown
+    or the genotype is not valid in it.
     """
     title = genotype if title is None else title
     head, *rest = title.split("\n")
@@ -48,8 +50,8 @@ def draw_cell(
 
 
 def run_name(row: pd.Series[str], protocols: bool) -> str:
-    """Label and variant of a run, and its protocol where several are shown."""
-    name = ", ".join(filter(None, (row["label"], variant_text(row["variant"]))))
+    """Label and variant of a run, with its protocol if `protocols`."""
+    name = full_label(row["label"], row["variant"])
     return f"{name} [{row['protocol']}]" if protocols else name
 
 
@@ -58,11 +60,11 @@ def _slug(text: str) -> str:
 
 
 def _caption(found: pd.DataFrame) -> str:
-    """Who found the cell, and how good it is: lines 2 and 3 of its picture."""
+    """Which seeds found the cell, and its accuracy: lines 2 and 3 of its picture."""
     first = found.iloc[0]
     seeds = ", ".join(str(seed) for seed in sorted(set(found["seed"])))
     text = f"{'seeds' if ',' in seeds else 'seed'} {seeds}"
-    # Runs that found one cell share its retraining: that is one figure, not several.
+    # Runs that found the same cell share its retraining: that is one accuracy, not several.
     known = found.dropna(subset=["retrain_test_acc_pct"]).drop_duplicates("retrain_id")
     if len(known):
         mean = known["retrain_test_acc_pct"].mean()
@@ -79,7 +81,7 @@ def _picture_name(method: str, row: pd.Series[str], taken: set[str]) -> str:
     mark = digest if pd.isna(index) else f"cell{index}"
     stem = name = _slug(f"{method}-{row['dataset']}-{mark}")
     count = 2
-    while name.lower() in taken:  # two labels may differ in signs that no file name keeps
+    while name.lower() in taken:  # labels may differ only in characters that file names leave out
         name, count = f"{stem}-{count}", count + 1
     taken.add(name.lower())
     return name
@@ -87,7 +89,7 @@ def _picture_name(method: str, row: pd.Series[str], taken: set[str]) -> str:
 
 def cell_groups(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """(name, runs) of each method and data set with done runs, in order of first appearance."""
-    done = runs[(runs["status"] == "done") & runs["genotype"].notna()]
+    done = runs[(runs["status"] == Status.done) & runs["genotype"].notna()]
     protocols = done["protocol"].nunique() > 1
     keys = ["protocol", "label", "variant", "dataset"]
     groups = [group for _, group in done.groupby(keys, sort=False)]
@@ -124,12 +126,7 @@ def overview(groups: Sequence[tuple[str, pd.DataFrame]], note: str = "") -> Figu
         space = drawable(found.iloc[0]["space"])
         for column, seed in enumerate(columns):
             axes = figure.add_subplot(grid[place, column])
-            axes.set_axis_off()
-            rows = found[found["seed"] == seed]
-            if len(rows):
-                draw_graph(axes, space.name, rows.iloc[0]["genotype"], labels=False, cell=cell)
-            else:
-                axes.text(0.5, 0.5, "no cell", ha="center", va="center", color="#777777")
+            _overview_cell(axes, found[found["seed"] == seed], space.name, cell)
             if place == 0:
                 axes.set_title(f"seed {seed}", fontsize=9)
         middle = 1 - (top + (height - top - bottom) * (place + 0.5) / len(shown)) / height
@@ -149,13 +146,21 @@ def overview(groups: Sequence[tuple[str, pd.DataFrame]], note: str = "") -> Figu
     return figure
 
 
+def _overview_cell(axes: Axes, runs: pd.DataFrame, space_name: str, cell: int) -> None:
+    """The cell of the first of these runs, or a note that there is none."""
+    axes.set_axis_off()
+    if len(runs):
+        draw_graph(axes, space_name, runs.iloc[0]["genotype"], labels=False, cell=cell)
+    else:
+        axes.text(0.5, 0.5, "no cell", ha="center", va="center", color="#777777")
+
+
 def draw_all(runs: pd.DataFrame, out_dir: Path) -> list[Path]:
     """Draw the distinct cells of each (label, variant, data set) of the done runs, and cells.png.
 
-    Of hundreds of seeds only the 20 cells that were found most often are drawn.
-
-    runs: as `collect` or `read_runs` give them. Returns the files, PNG and SVG of each picture;
-    none where no run is done. Raises UserError if a space has no picture.
+    Of each, only the 20 cells that were found most often. runs: as `collect` or `read_runs` returns
+    them. Returns the files, PNG and SVG of each picture; none if no run is done. Raises UserError
+    if a space is unknown.
     """
     out_dir = Path(out_dir)
     paths: list[Path] = []

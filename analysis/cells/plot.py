@@ -1,7 +1,7 @@
 """A cell as a graph on matplotlib axes: nodes in a row, one bent arrow per edge.
 
-No pyplot and no display: callers make their own Figure. Lengths are in the units of the axes.
-In cells whose output is a concatenation (DARTS) every edge is an arc above the row of nodes.
+No pyplot and no display: callers make the Figure. Lengths are in the units of the axes. In cells
+whose output is a concatenation (DARTS), every edge is an arc above the row of nodes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from drnas_ray.spaces.space import Space
 
 Edge = tuple[int, int, str]
 """(target node, source node, operation)."""
-# Okabe & Ito's palette: told apart with any common colour blindness, and by dashes and width
-# where edges have no labels. Colour, dashes, width in points.
+# Colour, dashes, width in points. Okabe & Ito's palette can be distinguished with any common colour
+# blindness; dashes and widths help if edges have no labels.
 _LOOKS: Mapping[str, tuple[str, Any, float]] = {
-    "none": ("#767676", (0, (1, 2.5)), 1.2),  # carries nothing, but where it would be is worth it
+    "none": ("#767676", (0, (1, 2.5)), 1.2),  # carries nothing, but shows where an edge could be
     "skip_connect": ("#0072B2", (0, (4, 1.5)), 2.2),
     "nor_conv_1x1": ("#CC79A7", "-", 1.5),
     "nor_conv_3x3": ("#D55E00", "-", 3.2),
@@ -70,7 +70,7 @@ def _arrow(axes: Axes, nodes: tuple[Circle, Circle], bend: float, labels: bool, 
     """From the first node to the second. look: colour, dashes, width."""
     colour, dashes, width = look
     start, stop = nodes
-    axes.add_artist(  # not add_patch, which works out the arrow once more for limits set anyway
+    axes.add_artist(  # add_patch would compute the arrow again, for limits that are set anyway
         FancyArrowPatch(
             start.center,
             stop.center,
@@ -122,9 +122,9 @@ def _row(axes: Axes, edges: Sequence[Edge], labels: bool) -> None:
 
 
 def _arcs(axes: Axes, edges: Sequence[Edge], concat: Sequence[int], labels: bool) -> None:
-    """Nodes in a line and every edge an arc above it, so that none runs through a node.
+    """Nodes in a line, and every edge an arc above it, so that no edge crosses a node.
 
-    Arcs between different pairs of nodes have their tops, where labels stand, at different places.
+    No two arcs between different nodes have their tops, where the labels are, at the same place.
     """
     inputs = min(target for target, _, _ in edges)
     last = max(target for target, _, _ in edges)
@@ -170,13 +170,13 @@ def draw_edges(
 def draw_graph(
     axes: Axes, space_name: str, genotype: str, labels: bool = True, cell: int = 0
 ) -> None:
-    """Draw one cell type of a genotype. Raises UserError on a bad cell."""
+    """Draw one cell type of a genotype. Raises UserError if the genotype is not valid."""
     space = drawable(space_name)
     draw_edges(axes, space.graphs(space.check(genotype))[cell], space.concat, labels)
 
 
 def legend_lines(ops: Sequence[str]) -> list[Line2D]:
-    """A line for each operation, for pictures whose edges have no labels."""
+    """A legend line for each operation, for pictures without labels on edges."""
     looks = [_LOOKS.get(op, _OTHER) for op in ops]
     return [
         Line2D([], [], color=colour, linestyle=dashes, linewidth=width, label=op)

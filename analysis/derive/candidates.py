@@ -1,4 +1,4 @@
-"""The cells that a run may derive, and how probable they are under what it learnt."""
+"""The cells that a run may derive, and their probability under its strengths."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.derive.dirichlet import dirichlet_shares
-from analysis.derive.strengths import Learnt
+from analysis.derive.searched_run import SearchedRun
 from drnas_ray.spaces import space_named
 from drnas_ray.spaces.space import Space
 
 SAMPLES = 10_000
-"""Draws where a space is too large to list, unless another number is asked for."""
+"""How many cells are drawn by default from a space that is too large to list."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells that a run may derive. choices: (n, T, E), as `Space.choices` gives them."""
+    """Cells that a run may derive. choices: (n, T, E), as `Space.choices` returns them."""
 
     genotypes: Sequence[str]
     choices: NDArray[np.int64]
     sampled: bool
-    """Drawn from what was learnt, not all there are."""
+    """Whether they were sampled, rather than being all cells of the space."""
 
     @classmethod
     def named(cls, space: Space, genotypes: Sequence[str]) -> Cells:
@@ -32,13 +32,13 @@ class Cells:
         return cls(genotypes, np.array([space.choices(one) for one in genotypes]), sampled=False)
 
     def take(self, places: NDArray[np.intp]) -> Cells:
-        """Those at the places (m,)."""
+        """The cells at the indices (m,)."""
         kept = [self.genotypes[place] for place in places]
         return Cells(kept, self.choices[places], self.sampled)
 
 
-def candidates(run: Learnt, samples: int | None = None) -> Cells:
-    """Every cell of the space where they can be listed, else different ones of `samples` draws.
+def candidates(run: SearchedRun, samples: int | None = None) -> Cells:
+    """Every cell of the space if they can be listed, else the distinct ones of `samples` draws.
 
     Cells with an operation of probability 0 (pruned) are left out. Given `samples`, draws are taken
     in any space; the same run and number give the same cells. A draw is `discretise` of shares from
@@ -55,12 +55,12 @@ def candidates(run: Learnt, samples: int | None = None) -> Cells:
     return cells if possible.all() else cells.take(np.flatnonzero(possible))
 
 
-def _drawn(run: Learnt, space: Space, samples: int) -> Cells:
+def _drawn(run: SearchedRun, space: Space, samples: int) -> Cells:
     found = dict.fromkeys([space.discretise(run.means), *draws(run, samples)])
     return Cells(tuple(found), Cells.named(space, tuple(found)).choices, sampled=True)
 
 
-def draws(run: Learnt, samples: int) -> Iterator[str]:
+def draws(run: SearchedRun, samples: int) -> Iterator[str]:
     """Genotypes drawn from what was learnt; the same run and number give the same."""
     space, means = space_named(run.space), run.means
     rng = np.random.default_rng(run.seed)
@@ -73,7 +73,7 @@ def draws(run: Learnt, samples: int) -> Iterator[str]:
 
 
 def chosen_sum(values: NDArray[np.float64], choices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,): values (T, E, O) of the chosen operations, summed; left-out edges count nothing."""
+    """(n,): values (T, E, O) summed over the chosen operations; edges left out add 0."""
     kept = choices >= 0
     types, edges = np.indices(choices.shape[1:])
     picked = values[types, edges, np.where(kept, choices, 0)]
@@ -81,14 +81,14 @@ def chosen_sum(values: NDArray[np.float64], choices: NDArray[np.int64]) -> NDArr
     return total
 
 
-def log_probability(run: Learnt, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) nats: the log-shares of each cell's operations, summed; -inf where one has share 0."""
+def log_probability(run: SearchedRun, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) nats: sum of the log-shares of each cell's operations, -inf if one has share 0."""
     with np.errstate(divide="ignore"):
         return chosen_sum(np.log(run.means), choices)
 
 
 def connected(space: Space, choices: NDArray[np.int64]) -> bool:
-    """Whether each cell type has a path to its last node without `none`; choices: (T, E)."""
+    """Whether each cell type has a path without `none` to its last node. choices: (T, E)."""
     if "none" not in space.ops:
         return True
     none = space.ops.index("none")

@@ -1,12 +1,13 @@
-"""Cells derived from a learnt distribution under limits on their cost (DrNAS, arXiv:2006.10355).
+"""Cells derived from learnt strengths within limits on their cost (DrNAS, arXiv:2006.10355).
 
-Of the cells within the limits those whose operations have the highest log-probability under the
-Dirichlet means; for methods other than DrNAS, under the strengths as shares of their edge. Ties go
-to the higher joint density, and then to the earlier operations, as `discretise` breaks them.
+Of the cells within the limits, the best are those whose operations have the highest log-probability
+under the Dirichlet means; for methods without a Dirichlet, under the strengths as shares of their
+edge. Ties go to the cell with the higher joint density, then to the one with earlier operations, as
+in `discretise`.
 
-The density is the one near the cell's corner of the simplices, share 1 - e on each operation of the
-cell and e / (K - 1) on each other: of two cells, the one whose concentrations sum to more has the
-higher, whatever e is (below (K - 1) / K). So that sum is what is compared.
+The density is taken near the cell's corner of the simplices, with share 1 - e on each operation of
+the cell and e / (K - 1) on each other. For any e below (K - 1) / K it is higher for the cell whose
+concentrations have the larger sum, so the sums are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from analysis.derive.candidates import Cells, candidates, chosen_sum, connected, log_probability
 from analysis.derive.limits import Limit, check_limits, costs, impossible
-from analysis.derive.strengths import Learnt
+from analysis.derive.searched_run import SearchedRun
 from analysis.records.benchmark import SPLITS, BenchmarkTable
 from drnas_ray.benchmarks.costs import NetSize
 from drnas_ray.benchmarks.hardware import Hardware
@@ -28,26 +29,26 @@ from drnas_ray.config import DataSettings
 from drnas_ray.spaces import space_named
 
 _DIGITS = 9
-"""Decimals to which log-probabilities are compared: below is the rounding of their sum."""
+"""Decimals to which log-probabilities are compared: beyond are rounding errors of the sum."""
 
 
 @dataclass(frozen=True)
 class Derived:
     """What was derived from one run.
 
-    data: whose costs and accuracies these are. considered: how many cells of probability above 0
-    there were; within: how many of them keep the limits; sampled: they were drawn, not all there
-    are. cells: a row each, best first, with the columns
+    data: the data set that costs and accuracies refer to. considered: how many cells have a
+    probability above 0; within: how many of these are within the limits; sampled: whether they were
+    sampled, rather than all of the space. cells: a row per cell, best first, with the columns
 
     rank (from 1), genotype, log_prob_nats, own (it is the run's own cell)
     canonical, same_as: the rank of the first listed cell that is isomorphic to it, null if none
-    connected: whether the output sees the input at all; a cell of all `none` does not
-    canonical_keeps_limits: so does the canonical cell, which is what retrainings train
+    connected: whether the output depends on the input; that of a cell of `none` alone does not
+    canonical_keeps_limits: the canonical cell, which is what retrainings train, is within them too
     params_m, flops_m, DEVICE_latency_ms
     valid_acc_pct, test_acc_pct: null without a benchmark table
     """
 
-    run: Learnt
+    run: SearchedRun
     data: DataSettings
     size: NetSize
     cells: pd.DataFrame
@@ -59,7 +60,7 @@ class Derived:
 
 
 def derive(
-    run: Learnt,
+    run: SearchedRun,
     size: NetSize,
     *,
     limits: Sequence[Limit] = (),
@@ -69,34 +70,27 @@ def derive(
     benchmark: BenchmarkTable | None = None,
     hardware: Hardware | None = None,
 ) -> Derived:
-    """The `top` best cells within all limits, with what they cost.
+    """The `top` best cells within all limits, with their costs.
 
-    data: whose latencies and accuracies count, if not the run's own data set's. Raises UserError
-    where no cell keeps the limits, naming the least that can be reached.
+    size: of the network around the cell. samples: how many cells to sample instead of listing all.
+    data: the data set for latencies and accuracies, by default the run's own. Raises UserError if
+    no cell is within the limits, with the lowest costs that are possible.
     """
     data = data or run.data
     cells = candidates(run, samples)
     table = costs(cells, run.space, size, data.name, hardware)
     check_limits(limits, table, hardware)
-    keeps = {limit: (table[limit.cost] <= limit.most).to_numpy() for limit in limits}
-    within = np.logical_and.reduce([np.ones(len(table), bool), *keeps.values()])
+    within = _within(table, limits)
     if not within.any():
-        raise impossible(run.run_id, cells, table, keeps)
+        raise impossible(run.run_id, cells, table, limits)
     best = _best(run, cells.choices, np.flatnonzero(within), top)
     frame = _described(run, cells.take(best))
     frame = frame.join(table.iloc[best].reset_index(drop=True))
     for split in SPLITS:
         frame[f"{split}_acc_pct"] = _accuracy(frame["genotype"], data.name, split, benchmark)
-    twins = costs(
-        Cells.named(space_named(run.space), list(frame["canonical"])),
-        run.space,
-        size,
-        data.name,
-        hardware,
-    )
-    frame["canonical_keeps_limits"] = [
-        all(row[limit.cost] <= limit.most for limit in limits) for _, row in twins.iterrows()
-    ]
+    canonical = Cells.named(space_named(run.space), list(frame["canonical"]))
+    canonical_costs = costs(canonical, run.space, size, data.name, hardware)
+    frame["canonical_keeps_limits"] = _within(canonical_costs, limits)
     return Derived(
         run=run,
         data=data,
@@ -108,6 +102,14 @@ def derive(
         limits=tuple(limits),
         sources=_sources(data.name, benchmark, hardware),
     )
+
+
+def _within(table: pd.DataFrame, limits: Sequence[Limit]) -> NDArray[np.bool_]:
+    """(cells,): whether each row of a table of costs is within all limits."""
+    found = np.ones(len(table), bool)
+    for limit in limits:
+        found &= limit.kept(table)
+    return found
 
 
 def _sources(
@@ -122,9 +124,9 @@ def _sources(
 
 
 def _best(
-    run: Learnt, choices: NDArray[np.int64], places: NDArray[np.intp], top: int
+    run: SearchedRun, choices: NDArray[np.int64], places: NDArray[np.intp], top: int
 ) -> NDArray[np.intp]:
-    """The `top` of the places, best first."""
+    """The `top` best of the cells at the indices `places`, best first."""
     kept = choices[places]
     probability = log_probability(run, kept).round(_DIGITS)
     concentration = chosen_sum(run.strengths, kept).round(_DIGITS)
@@ -133,7 +135,7 @@ def _best(
     return places[order[:top]]
 
 
-def _described(run: Learnt, cells: Cells) -> pd.DataFrame:
+def _described(run: SearchedRun, cells: Cells) -> pd.DataFrame:
     space = space_named(run.space)
     canonical = [space.canonical(genotype) for genotype in cells.genotypes]
     first = [canonical.index(one) + 1 for one in canonical]

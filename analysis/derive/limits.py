@@ -1,9 +1,9 @@
-"""What cells cost, limits on it, and what to say where no cell keeps them."""
+"""What cells cost, limits on it, and the error if no cell is within them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,26 +22,30 @@ _LATENCY = "_latency_ms"
 
 @dataclass(frozen=True)
 class Limit:
-    """The most of a cost: `params_m`, `flops_m`, or `{device}_latency_ms`."""
+    """An upper limit on a cost: `params_m`, `flops_m`, or `{device}_latency_ms`."""
 
     cost: str
     most: float
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.most) and self.most > 0):
-            raise UserError(f"a limit of {self} is none: give one above 0")
+            raise UserError(f"a limit of {self} is not positive: give one above 0")
 
     def __str__(self) -> str:
         return f"{self.most:g} {self.unit}"
 
     @property
     def unit(self) -> str:
-        """What the number counts, in words."""
+        """The unit of the number, in words."""
         return _COST_NAMES.get(self.cost, f"ms on {self.cost.removesuffix(_LATENCY)}")
+
+    def kept(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """(cells,): whether each row of a table of costs is within the limit; not if it is NaN."""
+        return (table[self.cost] <= self.most).to_numpy()
 
     @classmethod
     def latency(cls, text: str) -> Limit:
-        """`edgegpu=4.5` as a limit in ms. Raises UserError for another form."""
+        """The limit in ms that `edgegpu=4.5` stands for. Raises UserError for another form."""
         device, _, most = text.partition("=")
         try:
             return cls(device.strip() + _LATENCY, float(most))
@@ -54,12 +58,15 @@ class Limit:
 def costs(
     cells: Cells, space: str, size: NetSize, dataset: str, hardware: Hardware | None
 ) -> pd.DataFrame:
-    """params_m, flops_m of each cell, and DEVICE_latency_ms of every device of the table.
+    """params_m and flops_m of each cell, and DEVICE_latency_ms of every device in the table.
 
-    nan where it was not measured. Raises UserError for a data set that the hardware table lacks.
+    NaN if it was not measured. Raises UserError for a space without cost formulas, or a data set
+    that is not in the hardware table.
     """
     if space not in COSTS:
-        raise UserError(f"costs of space '{space}' have no formula: known: {', '.join(COSTS)}")
+        raise UserError(
+            f"no formula for the costs of space '{space}': there are some for {', '.join(COSTS)}"
+        )
     params, flops = COSTS[space](cells.choices, size)
     frame = pd.DataFrame({"params_m": params / 1e6, "flops_m": flops / 1e6})
     if hardware is None:
@@ -75,7 +82,7 @@ def costs(
 
 
 def check_limits(limits: Sequence[Limit], table: pd.DataFrame, hardware: Hardware | None) -> None:
-    """Raise UserError for a limit on what is not in the table of costs."""
+    """Raise UserError for a limit on a cost that is not in the table."""
     for limit in limits:
         if limit.cost in table:
             continue
@@ -86,10 +93,11 @@ def check_limits(limits: Sequence[Limit], table: pd.DataFrame, hardware: Hardwar
 
 
 def impossible(
-    run_id: str, cells: Cells, table: pd.DataFrame, keeps: Mapping[Limit, NDArray[np.bool_]]
+    run_id: str, cells: Cells, table: pd.DataFrame, limits: Sequence[Limit]
 ) -> UserError:
-    """What can't be had, and the least that can: of a limit alone, or with the others kept."""
-    whose = "drawn cell" if cells.sampled else "cell"
+    """The error for limits that no cell is within, with the lowest costs that are possible."""
+    whose = "sampled cell" if cells.sampled else "cell"
+    keeps = {limit: limit.kept(table) for limit in limits}
     for limit, kept in keeps.items():
         if not kept.any():
             least = table[limit.cost].min()
@@ -102,5 +110,5 @@ def impossible(
         if held.any():
             parts.append(f"{table[limit.cost][held].min():.6g} {limit.unit}")
     wanted = " and ".join(map(str, keeps))
-    reach = f": with the others kept, the smallest are {', '.join(parts)}" if parts else ""
+    reach = f": within the other limits, the smallest are {', '.join(parts)}" if parts else ""
     return UserError(f"run {run_id}: no {whose} has at most {wanted} together{reach}")

@@ -1,4 +1,4 @@
-"""Derived cells as a table for a terminal, and as plain values for JSON."""
+"""Derived cells as a table for the terminal, and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACES = {"params_m": 4, "flops_m": 2, "log_prob_nats": 3}
 
 
 def plain(derived: Derived) -> dict[str, Any]:
-    """One run's cells as JSON takes them; what is not known is null."""
+    """One run's cells as values for JSON; unknown ones are null."""
     run, images = derived.run, derived.size.images
     cells = json.loads(derived.cells.to_json(orient="records", double_precision=15))
     return {
@@ -51,7 +51,7 @@ def plain(derived: Derived) -> dict[str, Any]:
 
 
 def to_rich(derived: Sequence[Derived]) -> RichTable:
-    """A row a cell; cells themselves are printed by `lines`, where they can be copied."""
+    """A row per cell; `lines` prints the genotypes, from where they can be copied."""
     several = len(derived) > 1
     shown = pd.concat([one.cells for one in derived])
     limited = {limit.cost for one in derived for limit in one.limits}
@@ -76,7 +76,7 @@ def to_rich(derived: Sequence[Derived]) -> RichTable:
         for _, row in one.cells.iterrows()
     ]
     for head, *column in zip(heads, *rows, strict=True):
-        # On a narrow terminal a line may break; a number must not be cut.
+        # On a narrow terminal lines may wrap, but numbers must not be cut off.
         width = max(map(len, (*head.split("\n"), *column)))
         left = head in ("run", "")
         table.add_column(head, justify="left" if left else "right", min_width=width)
@@ -112,7 +112,7 @@ def _figure(name: str, value: float | None) -> str:
 
 
 def _number(derived: Derived, genotype: str) -> str:
-    """The benchmark's number of the cell, where the space numbers its cells."""
+    """The cell's number in the benchmark, if the space numbers its cells."""
     space = space_named(derived.run.space)
     return str(space.index(genotype)) if isinstance(space, NB201) else ""
 
@@ -120,14 +120,14 @@ def _number(derived: Derived, genotype: str) -> str:
 def _mark(row: pd.Series[Any]) -> str:
     marks = ["the run's own"] if row["own"] else []
     if not row["connected"]:
-        marks.append("carries nothing")
+        marks.append("output ignores input")
     if not pd.isna(row["same_as"]):
         marks.append(f"isomorphic to #{row['same_as']}")
     return ", ".join(marks)
 
 
 def notes(derived: Sequence[Derived]) -> list[str]:
-    """What the numbers are: of what, ranked how, out of how many."""
+    """Sentences on what the numbers mean, how cells are ranked, and out of how many."""
     kinds = {one.run.distribution for one in derived}
     under = {"dirichlet": "Dirichlet means", "categorical": "strengths as shares of their edge"}
     texts = [
@@ -136,11 +136,11 @@ def notes(derived: Sequence[Derived]) -> list[str]:
         + "."
     ]
     for one in derived if len(derived) == 1 else ():
-        what = "different cells were drawn" if one.sampled else "cells have a probability above 0"
+        what = "distinct cells were sampled" if one.sampled else "cells have a probability above 0"
         texts.append(f"{one.considered:,} {what}{';' if one.limits else '.'}")
         if one.limits:
             texts.append(
-                f"{one.within:,} keep the limits (at most {', '.join(map(str, one.limits))})."
+                f"{one.within:,} are within the limits (at most {', '.join(map(str, one.limits))})."
             )
     for size in dict.fromkeys(one.size for one in derived):
         images = size.images

@@ -1,4 +1,4 @@
-"""What each edge learns: concentration of its operations, and entropy, over the epochs."""
+"""What each edge learns over the epochs: entropy and concentration of its operations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.lines import BAND, Block, banded, draw_lines
 from analysis.figures.select import Selection, select
 from analysis.figures.strengths import entropies, strength_chunks
@@ -20,13 +20,13 @@ _MOST_BLOCKS = 4
 
 
 def edge_names(space: Space) -> list[str]:
-    """`edge 1←0`, with the cell type before it where there are several; in the order of T x E."""
+    """(T * E,) `edge 1←0`, preceded by the cell type if there are several."""
     types = space.cell_types if len(space.cell_types) > 1 else ("",)
     return [f"{kind} edge {to}←{start}".strip() for kind in types for to, start in space.edges]
 
 
 def _space(chosen: Selection) -> Space:
-    """The space of the first run: figures of edges show one space."""
+    """The space of the first run: a figure of edges shows one space only."""
     name = str(chosen.runs["space"].iloc[0])
     if name not in SPACES:
         raise Missing(f"this version doesn't know the space '{name}'")
@@ -67,7 +67,7 @@ def _entropy(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     return draw_lines(
         blocks,
         f"Entropy of each edge's operations during the search{where}",
-        f"{BAND} Of the strengths of an edge, made to sum to 1. {chosen.facts}",
+        f"{BAND} Of the strengths of an edge, scaled to sum to 1. {chosen.facts}",
         level=f"uniform: ln {len(space.ops)}",
         columns=7 if several else 3,
     )
@@ -112,8 +112,15 @@ def _concentration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     )
 
 
-ENTROPY = FigureKind("entropy", "Entropy of each edge's operations during the search.", _entropy)
+ENTROPY = FigureKind(
+    "entropy",
+    "Entropy of each edge's operations during the search.",
+    _entropy,
+    details="In nats, of strengths scaled to sum to 1.",
+)
 CONCENTRATION = FigureKind(
-    "concentration", "Dirichlet concentration of each edge's operations during a DrNAS search.",
+    "concentration",
+    "Dirichlet concentration of each operation on each edge during the search.",
     _concentration,
-)  # fmt: skip
+    needs=(Needs.dirichlet,),
+)

@@ -1,4 +1,4 @@
-"""Exploration against exploitation: how far the cells drawn from a learnt Dirichlet spread."""
+"""Exploration against exploitation: how widely cells drawn from a learnt Dirichlet spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.page import dress, page, whole_ticks
 from analysis.figures.select import Selection, need_tests, only, select, table_fact
 from analysis.figures.strengths import draw_choices, generator, nb201_index, strength_chunks
@@ -21,7 +21,7 @@ from analysis.style import GREY, PALETTE, styled
 from drnas_ray.spaces.nb201 import NB201
 
 DRAWS = 100
-"""Cells at every epoch, as the slides of DrNAS have it."""
+"""Cells per epoch, as in the slides on DrNAS."""
 _MOST_RUNS, _MOST_SERIES = 20, 6
 SPREAD = ("low", "quarter", "median", "three_quarters", "high")
 _BLUE, _RED = PALETTE[0], PALETTE[1]
@@ -34,11 +34,11 @@ def spread(
 
     `SPREAD`: minimum, quartiles and maximum of the accuracy in percent of `DRAWS` cells drawn from
     the run's Dirichlet distributions after that epoch; mean_cell: accuracy of the cell of their
-    means; n: runs. A run's draws depend on its id alone. Cells without a figure don't count.
+    means; n: runs. A run's draws depend on its id alone. Cells without an accuracy are left out.
     """
     rows = []
     epochs = chosen.epochs(data, ["strengths"]).sort_values("epoch", kind="stable")
-    # A run looked up on several data sets has the same draws on each.
+    # A run that is looked up on several data sets has the same draws on each.
     for _, part in epochs.groupby(["series", *chosen.keys], sort=False):
         ident = str(part["run_id"].iloc[0])
         once = part[part["panel"] == part["panel"].iloc[0]]
@@ -51,14 +51,14 @@ def spread(
             for panel, data_set in dict(zip(part["panel"], part["data"], strict=True)).items():
                 accuracy = benchmark.columns[data_set, split]
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", RuntimeWarning)  # none of 100 has a figure
+                    warnings.simplefilter("ignore", RuntimeWarning)  # all 100 lack an accuracy
                     five = np.nanquantile(accuracy[drawn], [0, 0.25, 0.5, 0.75, 1], axis=0)
                 frame = pd.DataFrame(dict(zip(SPREAD, five, strict=True)))
                 frame["mean_cell"] = accuracy[mean]
                 frame["epoch"] = once["epoch"].to_numpy(np.int64)[places[known]]
                 rows.append(frame.assign(series=part["series"].iloc[0], panel=panel))
     if not rows:
-        raise Missing("no epoch of a DrNAS run has strengths that can be drawn from")
+        raise Missing("no epoch of a DrNAS run has strengths to draw cells from")
     whole = pd.concat(rows, ignore_index=True)
     grouped = whole.groupby(["series", "panel", "epoch"], sort=False)
     result = grouped[[*SPREAD, "mean_cell"]].median()
@@ -66,7 +66,7 @@ def spread(
 
 
 def few(chosen: Selection, data: Collected) -> tuple[Selection, str]:
-    """At most 20 seeds a method and data set, and a sentence if that is fewer than there are."""
+    """At most 20 seeds per method and data set, and a sentence if there are more."""
     number = chosen.runs.groupby(["series", "panel"])["seed"].rank(method="first")
     series = pd.Categorical(chosen.runs["series"], chosen.series).codes
     keep = (number <= _MOST_RUNS).to_numpy() & (series < _MOST_SERIES)
@@ -145,4 +145,10 @@ EXPLORATION = FigureKind(
     "exploration",
     "Accuracy of 100 cells drawn from DrNAS's distribution after each epoch, and of its mean.",
     _exploration,
+    details="Exploration against exploitation: after each epoch 100 cells are drawn (edges "
+    "independently, the operation with the largest share of each). Shown are range, quartiles and "
+    "median of their test accuracy, and the accuracy of the cell of the means; with several seeds, "
+    "the median over seeds of each. At most 20 seeds are shown. A run's draws depend on its id "
+    "alone.",
+    needs=(Needs.dirichlet, Needs.table),
 )

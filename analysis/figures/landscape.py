@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.page import LABEL_PT, dress, page
 from analysis.figures.select import select
 from analysis.records.benchmark import BenchmarkTable
@@ -25,7 +25,7 @@ _MEASURES = (
 
 
 def _grid(value: Any) -> NDArray[np.float64]:
-    """As matplotlib wants it: direction 1, a record's rows, along x and thus along columns."""
+    """As matplotlib expects it: direction 1, which is a record's rows, along x, so as columns."""
     return np.array([[np.nan if x is None else x for x in row] for row in value], np.float64).T
 
 
@@ -55,8 +55,8 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         (2, len(shown)),
         "Landscape around the learnt architecture",
         "The supernet on a fixed validation batch, with its architecture parameter moved along two "
-        "random directions of length 1. +: as learnt. One scale a row. How a method scales its "
-        f"parameter decides how wide a valley looks. {facts}",
+        "random directions of length 1. +: as learnt. Each row has one scale. How wide a valley "
+        f"looks depends on how a method scales its parameter. {facts}",
         panel=(3.3, 3.2),
     )
     for at, (row, (column, label)) in enumerate(zip(axes, _MEASURES, strict=True)):
@@ -87,6 +87,9 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 
 LANDSCAPE = FigureKind(
-    "landscape", "Validation loss and accuracy on a grid around the learnt architecture.",
+    "landscape",
+    "Validation loss and accuracy on a grid around the learnt architecture.",
     _landscape,
-)  # fmt: skip
+    details="For the first seed of up to four methods and data sets.",
+    needs=(Needs.diagnostics,),
+)

@@ -1,4 +1,4 @@
-"""Lines over epochs, one a method, with a band over seeds: what most figures are made of."""
+"""Lines over epochs, one per method, with a band over seeds: most figures consist of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from analysis.figures.page import dress, page, whole_ticks
 from analysis.style import GREY, line_style
 
 PER_PANEL = 8
-"""More lines than these are hard to follow: each then gets a panel of its own."""
+"""With more lines, which would be hard to follow, each gets its own panel."""
 _COLUMNS, _MANY = 4, 5
 BAND = "Line: median over seeds; band: their quartiles."
 
 
 @dataclass(frozen=True)
 class Block:
-    """Panels of one measure. frame: columns panel, line, epoch, n, middle, low, high."""
+    """Panels of one quantity. frame: columns panel, line, epoch, n, middle, low, high."""
 
     ylabel: str
     frame: pd.DataFrame
     limits: dict[str, float] = field(default_factory=dict)
-    """A value by panel (or by line, where each line has its panel), drawn as a level line."""
+    """Values of horizontal lines, by panel (or by line, if each line has its own panel)."""
     share_y: bool = False
     log: bool | None = False
-    """None: where all values are above 0 and span more than 1.5 decades."""
+    """Logarithmic scale; None: if all values are above 0 and span more than 1.5 decades."""
 
 
 def banded(
@@ -39,9 +39,9 @@ def banded(
 ) -> pd.DataFrame:
     """Median and quartiles over the runs at each epoch, of each panel, line and column of values.
 
-    panel, line: columns of the frame, or None where each column of `values` is a panel or a line.
-    Columns panel, line, epoch, n, middle, low, high. Values that are missing or not finite don't
-    count. Quartiles, for mean ± deviation leaves the range of an accuracy where one seed collapses.
+    panel, line: columns of the frame, or None if each column of `values` is a panel or a line.
+    Returns columns panel, line, epoch, n, middle, low, high. Values that are not finite are left
+    out. Quartiles, because a mean ± deviation exceeds 100 % accuracy if one seed collapses.
     """
     keys = [key for key in (panel, line) if key is not None]
     numbers = frame[list(values)].astype(np.float64)
@@ -76,7 +76,7 @@ def _line(axes: Axes, part: pd.DataFrame, place: int, alpha: float) -> None:
         low, high = part["low"].to_numpy(), part["high"].to_numpy()
         axes.fill_between(epoch, low, high, color=look["color"], alpha=alpha, linewidth=0)
     every = max(1, math.ceil(len(epoch) / 8))
-    # Lines that lie on one another would hide each other's markers at the same epochs.
+    # Markers at the same epochs would hide each other where lines coincide.
     first = place % every if len(epoch) > every else 0
     axes.plot(
         epoch,
@@ -90,7 +90,7 @@ def _line(axes: Axes, part: pd.DataFrame, place: int, alpha: float) -> None:
 
 
 def _draw_panel(axes: Axes, block: Block, name: str, lines: Sequence[str], split: bool) -> None:
-    """split: each panel shows one line, so what were panels are lines."""
+    """split: each panel shows one line; panels and lines change places."""
     key, other = ("line", "panel") if split else ("panel", "line")
     part = block.frame[block.frame[key] == name]
     for number, line in enumerate(lines):
@@ -109,7 +109,7 @@ def _draw_panel(axes: Axes, block: Block, name: str, lines: Sequence[str], split
 def draw_lines(
     blocks: Sequence[Block], title: str, caption: str, level: str = "", columns: int = _COLUMNS
 ) -> Figure:
-    """Blocks below each other, each a grid of panels. level: what the level lines are."""
+    """Blocks one below the other, each a grid of panels. level: label of the horizontal lines."""
     lines = list(dict.fromkeys(name for block in blocks for name in block.frame["line"]))
     panels = list(dict.fromkeys(name for block in blocks for name in block.frame["panel"]))
     split = len(lines) > PER_PANEL >= len(panels)

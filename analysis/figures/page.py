@@ -1,4 +1,4 @@
-"""The frame of a figure: title above, legend below it, panels, and a caption at the foot."""
+"""The frame of a figure: title, legend below it, panels, and a caption at the bottom."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from analysis.style import INK
 
 TITLE_PT, LABEL_PT, NOTE_PT = 13, 10, 8
 _LINE = 1.25 / 72
-"""Inches of a line of text for each point of its size."""
+"""Height of a line of text, in inches per point of its size."""
 _LETTER = 0.56 / 72
-"""Inches of a letter of DejaVu Sans, on average, for each point of its size."""
+"""Average width of a letter of DejaVu Sans, in inches per point of its size."""
 _NARROWEST = 7.0
 
 
@@ -26,7 +26,7 @@ def _wrapped(text: str, width: float, points: float) -> list[str]:
 
 
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
-    """As many as fit: entries go down the columns, each as wide as its longest label."""
+    """As many as fit: entries fill columns from top to bottom; the longest label sets the width."""
     wide = [0.8 + len(str(one.get_label())) * _LETTER * (LABEL_PT - 1) for one in handles]
     for columns in range(len(wide), 1, -1):
         deep = math.ceil(len(wide) / columns)
@@ -45,8 +45,8 @@ def page(
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure with axes in a grid of shape (rows, columns), and those axes.
 
-    panel: width and height of one in inches; handles make the legend. The room for title, legend
-    and caption follows their text, so that nothing overlaps.
+    panel: width and height of one in inches; handles: of the legend. Title, legend and caption get
+    as much room as their text needs, so that nothing overlaps.
     """
     rows, columns = shape
     width = max(columns * panel[0], _NARROWEST)

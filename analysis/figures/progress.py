@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.lines import BAND, Block, banded, draw_lines
 from analysis.figures.select import need_tests, select, table_fact
 from analysis.records.benchmark import BenchmarkTable
@@ -17,7 +17,7 @@ from analysis.style import styled
 def look_up(frame: pd.DataFrame, benchmark: BenchmarkTable, split: str) -> pd.Series[float]:
     """The benchmark's accuracy in percent of each row's genotype on its data set (`data`).
 
-    nan where there is no genotype. Each cell is looked up once, however many rows have it.
+    NaN without a genotype. Each cell is looked up once, however many rows have it.
     """
     codes, cells = pd.factorize(frame["genotype"])
     places, names = pd.factorize(frame["data"])
@@ -79,7 +79,7 @@ def _skips(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     return draw_lines(
         [Block("skip connections", frame, share_y=True)],
         "Skip connections of the derived cell during the search",
-        f"{BAND} A cell of skip connections alone is a collapsed search. {chosen.facts}",
+        f"{BAND} A cell of only skip connections means that the search collapsed. {chosen.facts}",
     )
 
 
@@ -103,17 +103,25 @@ def _hessian(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         "Hessian of the validation loss in the architecture parameter",
         f"{BAND} Second derivatives of the supernet's loss in the architecture parameter, at the "
         "mean of the learnt distribution, on a fixed validation batch. How a method scales its "
-        "parameter decides their size: levels of methods with different parameters, as DrNAS and "
-        f"DARTS, can't be compared, courses can. {chosen.facts}",
+        "parameter decides their size: for methods with different parameters, such as DrNAS and "
+        f"DARTS, compare how values change, not how large they are. {chosen.facts}",
     )
 
 
 TRAJECTORY = FigureKind(
-    "trajectory", "Accuracy of the cell derived after each epoch, with a band over seeds.",
+    "trajectory",
+    "Accuracy of the cell derived after each epoch, with a band over seeds.",
     _trajectory,
-)  # fmt: skip
+    details="With a table, the test accuracy of each epoch's cell, and the table's best. Without, "
+    "the validation accuracy of the supernet at the mean architecture: a different quantity, and "
+    "labelled as such.",
+)
 SKIPS = FigureKind("skips", "Skip connections in the derived cell after each epoch.", _skips)
 HESSIAN = FigureKind(
-    "hessian", "Largest Hessian eigenvalue and trace during the search, methods compared.",
+    "hessian",
+    "Largest eigenvalue and trace of the Hessian during the search, methods compared.",
     _hessian,
-)  # fmt: skip
+    details="Of the validation loss with respect to the architecture parameter. The scale is "
+    "logarithmic if values span more than 1.5 decades.",
+    needs=(Needs.diagnostics,),
+)

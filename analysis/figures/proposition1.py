@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.page import dress, page, whole_ticks
 from analysis.figures.select import pairs, select
 from analysis.records.benchmark import BenchmarkTable
@@ -26,9 +26,9 @@ _DIFFERENCE: dict[str, Any] = {"color": INK, "linestyle": "-", "marker": "X"}
 def sides(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per series, panel and epoch: means over runs of both sides, and standard errors.
 
-    _SE: of the mean of the sampled side, from each run's own standard error. difference and
-    difference_se: left minus right; runs differ in both alike, so the error is again that of
-    sampling alone.
+    _SE: of the mean of the sampled side, from each run's own standard error. difference: left
+    minus right. Differences between runs affect both sides alike, so its error is that of sampling
+    alone.
     """
     known = frame.dropna(subset=[_LEFT, _SE, _RIGHT])
     known = known.assign(variance=known[_SE] ** 2, difference=known[_LEFT] - known[_RIGHT])
@@ -57,13 +57,13 @@ def _panels(above: Axes, below: Axes, part: pd.DataFrame) -> None:
 
 
 def _seen(shown: pd.DataFrame) -> str:
-    """What the panels show of the claim that both sides are about equal."""
+    """How well the panels support the claim that both sides are about equal."""
     apart = int((shown["difference"].abs() > 2 * shown[_SE]).sum())
     return (
         f"Left and right are more than two standard errors apart at {apart} of {len(shown)} "
-        "points. They need not agree: the right side has no term for the loss's slope at µ, which "
-        "is not the distribution's mean in that basis, and more terms count where concentrations "
-        "are near 1."
+        "points. They need not agree: the right side has no term for the slope of the loss at µ, "
+        "which is not the distribution's mean in that basis, and higher terms matter if "
+        "concentrations are near 1."
     )
 
 
@@ -108,6 +108,9 @@ def _proposition1(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 
 PROPOSITION1 = FigureKind(
-    "proposition1", "Both sides of the paper's Proposition 1, measured during the search.",
+    "proposition1",
+    "Both sides of the paper's Proposition 1 and their difference, measured during the search.",
     _proposition1,
-)  # fmt: skip
+    details="Means over seeds, with two standard errors of the draws.",
+    needs=(Needs.dirichlet, Needs.diagnostics),
+)

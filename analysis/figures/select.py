@@ -16,20 +16,21 @@ from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from drnas_ray.core.distribution import Distribution
 from drnas_ray.results.compat import distribution_of
+from drnas_ray.results.status import Status
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs to show. `runs` has a row for each run and panel, with the columns of runs.parquet and
+    """Runs to show. `runs` has a row per run and panel, with the columns of runs.parquet and
 
-    series: the method as tables name it; panel: the data set; data: what a benchmark calls it.
+    series: the method as named in tables; panel: the data set; data: its name in benchmarks.
     """
 
     runs: pd.DataFrame
     keys: list[str]
-    """What runs and epochs are joined on."""
+    """The columns on which runs and epochs are joined."""
     facts: str
-    """Seeds, protocol and what was left out: sentences for the caption."""
+    """Sentences for the caption: seeds, protocol, and what was left out."""
 
     @property
     def series(self) -> list[str]:
@@ -59,7 +60,7 @@ def pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def only(selection: Selection, keep: NDArray[np.bool_], data: Collected) -> Selection:
-    """The selection of fewer rows, with facts of its own."""
+    """The selection with fewer rows, and with facts of these rows."""
     runs = selection.runs[keep].reset_index(drop=True)
     return Selection(runs, selection.keys, _facts(runs, data, ()))
 
@@ -72,21 +73,21 @@ def select(
     distribution: Distribution | None = None,
     space: str | None = None,
 ) -> Selection:
-    """The done runs, each once. With a benchmark, those of data sets that it has; a run of
-    protocol transfer once for each of them. multi_trial: False leaves out runs without epochs.
-    distribution: only runs whose strengths parametrise it.
+    """The done runs, each once.
 
-    Raises Missing where none is left.
+    benchmark: keep only runs on its data sets; a run of protocol transfer is there once for each.
+    multi_trial: whether to keep runs without epochs. distribution: keep only runs whose strengths
+    parametrise it. Raises Missing if no run is left.
     """
     every = data.runs
-    runs = every[(every["status"] == "done") & every["genotype"].notna()]
+    runs = every[(every["status"] == Status.done) & every["genotype"].notna()]
     runs = runs.drop_duplicates(["protocol", "run_id"])
     if runs.empty:
-        raise Missing("no run is done yet: let a search end")
+        raise Missing("no run is done yet: wait until a search has finished")
     left_out: list[str] = []
     if not multi_trial and (asking := runs["queries"].notna()).any():
         names = ", ".join(dict.fromkeys(runs["label"][asking]))
-        left_out.append(f"Not shown: {names} (they ask for whole cells and have no epochs).")
+        left_out.append(f"Not shown: {names} (they query whole cells and have no epochs).")
         runs = runs[~asking]
     if distribution is not None:
         runs = runs[[kind == distribution for kind in _distributions(runs)]]
@@ -112,7 +113,7 @@ def _distributions(runs: pd.DataFrame) -> list[Distribution]:
 
 
 def _named(runs: pd.DataFrame) -> pd.DataFrame:
-    """With series, panel and data. Transfers from several data sets are series apart."""
+    """With series, panel and data. Transfers from different data sets are different series."""
     transfer = runs["protocol"] == "transfer"
     source = runs["protocol"]
     if runs["dataset"][transfer].nunique() > 1:
@@ -155,20 +156,20 @@ def _facts(runs: pd.DataFrame, data: Collected, left_out: Sequence[str]) -> str:
         else str(name)
         for name, group in runs.groupby("protocol", sort=False)
     )
-    undone = int((data.runs["status"] != "done").sum())
-    text = f"{n} {plural} a method and data set. Protocol: {protocols}."
+    undone = int((data.runs["status"] != Status.done).sum())
+    text = f"{n} {plural} per method and data set. Protocol: {protocols}."
     if undone:
         text += f" Left out: {undone} runs that are not done."
     return " ".join([text, *left_out])
 
 
 def table_fact(benchmark: BenchmarkTable) -> str:
-    """Where accuracies come from."""
+    """A sentence for the caption: where accuracies come from."""
     return f"Table: {benchmark.label}, {benchmark.epochs}-epoch entries, means over its own seeds."
 
 
 def need_tests(benchmark: BenchmarkTable, selection: Selection) -> None:
-    """Raise Missing where the table has a test accuracy on none of the runs' data sets."""
+    """Raise Missing if the table has no test accuracies on any of the runs' data sets."""
     names = dict.fromkeys(selection.runs["data"])
     if not any(np.isfinite(benchmark.columns[name, "test"]).any() for name in names):
         raise Missing(f"{benchmark.label} has no test accuracies on {', '.join(names)}")

@@ -29,8 +29,8 @@ _ABOUT = ("sparse: one share takes all", "uniform on the simplex", "dense: near 
 def learnt_edge(data: Collected) -> tuple[str, list[str], NDArray[np.float64]] | None:
     """Title, names and concentrations of the three strongest operations of a learnt edge.
 
-    It is the edge of lowest entropy after the last epoch of the first done DrNAS run; None where
-    there is none. The three shares over their sum are Dirichlet with just these concentrations.
+    It is the edge of lowest entropy after the last epoch of the first done DrNAS run; None without
+    one. The three shares divided by their sum are Dirichlet with these concentrations.
     """
     try:
         chosen = select(data, distribution="dirichlet")
@@ -116,6 +116,12 @@ def _simplex(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 
 SIMPLEX = FigureKind(
-    "simplex", "Draws from Dirichlet distributions of small, unit and large concentration, and of "
-    "a learnt edge.", _simplex,
-)  # fmt: skip
+    "simplex",
+    "Draws from Dirichlet distributions with small, unit and large concentration, and from a "
+    "learnt edge.",
+    _simplex,
+    details="Concentrations are 0.2, 1 and 10 on three operations. The learnt edge is the one of "
+    "lowest entropy at the end of the first DrNAS run. It has more operations than the simplex has "
+    "corners: shown are the three strongest, with their shares divided by the sum of the three, "
+    "whose distribution is Dirichlet with the same concentrations.",
+)

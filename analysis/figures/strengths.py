@@ -1,4 +1,4 @@
-"""Learnt strengths as arrays, draws from the Dirichlet distributions they stand for, entropy."""
+"""Learnt strengths as arrays; draws from the Dirichlet distributions they stand for; entropy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from analysis.records.schema import STRENGTHS
 from drnas_ray.spaces.nb201 import NB201
 
 _ROWS = 1 << 16
-"""Rows turned into numbers at a time: of a million epochs the lists would fill gigabytes."""
+"""Rows converted at a time: the lists of a million epochs would take gigabytes."""
 _SEED = 20_211  # any number; fixed, so that a figure is the same twice
 
 Numbers = NDArray[np.float64]
@@ -25,10 +25,7 @@ Numbers = NDArray[np.float64]
 def strength_chunks(
     column: pd.Series, shape: tuple[int, int, int]
 ) -> Iterator[tuple[NDArray[np.intp], Numbers]]:
-    """(places in the column, (rows, T, E, O)) of the rows with strengths of this shape.
-
-    The lists go through Arrow's buffers, a part at a time.
-    """
+    """(indices in the column, strengths (rows, T, E, O)) of the rows with this shape, in chunks."""
     width = int(np.prod(shape))
     for start in range(0, len(column), _ROWS):
         part = column.iloc[start : start + _ROWS]
@@ -47,7 +44,7 @@ def strength_chunks(
 
 
 def _one_by_one(part: pd.Series, shape: tuple[int, int, int]) -> tuple[NDArray[np.intp], Numbers]:
-    """The rows that have the shape, where some have another: of two spaces, or damaged."""
+    """The same for a chunk in which some rows have another shape (another space, or damage)."""
     found = []
     for place, value in enumerate(part):
         try:
@@ -74,7 +71,7 @@ def entropies(shares: Numbers) -> Numbers:
 
 
 def generator(ident: str) -> np.random.Generator:
-    """Random numbers of a run: the same whatever else is drawn in the figure."""
+    """Random numbers of a run: independent of what else the figure draws."""
     return np.random.default_rng([_SEED, *hashlib.sha256(ident.encode()).digest()[:8]])
 
 
@@ -96,10 +93,10 @@ def _places() -> NDArray[np.intp]:
 
 
 def _code(choices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A number for the operations (..., 6) of a NAS-Bench-201 cell, base 5."""
+    """The operations (..., 6) of a NAS-Bench-201 cell as digits of a number in base 5."""
     return choices @ (len(NB201.ops) ** np.arange(len(NB201.edges)))
 
 
 def nb201_index(choices: NDArray[np.int64]) -> NDArray[np.intp]:
-    """(...) the benchmark's number of the cells whose operations are (..., 6)."""
+    """(...): numbers in the benchmark of the cells with operations (..., 6)."""
     return _places()[_code(choices)]

@@ -1,4 +1,4 @@
-"""Pictures of a tuning: its points in parallel coordinates, and which key matters."""
+"""Figures of a tuning: its points in parallel coordinates, and which key matters."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analysis.figures.base import FigureKind, Missing
+from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
-from analysis.tuning.points import Tuning, figure_text, importance, tunings
+from analysis.tuning.importance import importance
+from analysis.tuning.results import Tuning, tunings, value_text
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.status import Status, counts_text
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -33,7 +35,7 @@ def _title(tuning: Tuning) -> str:
 
 
 def draw_parallel(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
-    """A line a point across an axis a key, coloured by its objective; dashed: stopped early."""
+    """A line per point across an axis per key, coloured by objective; dashed: points not done."""
     found = _tunings(data)
     width = max(6.0, 1.5 * (1 + max(len(tuning.keys) for tuning in found)))
     figure = Figure(figsize=(width, 4.0 * len(found)), layout="constrained")
@@ -45,12 +47,12 @@ def draw_parallel(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 def _parallel(figure: Figure, axes: Axes, tuning: Tuning) -> None:
     shown = tuning.points["objective"].notna().to_numpy()
     objective = tuning.points["objective"].to_numpy(float)
-    done = tuning.points["status"].eq("done").to_numpy()
+    done = tuning.points["status"].eq(Status.done).to_numpy()
     columns = [_scaled(axes, place, tuning, key) for place, key in enumerate(tuning.keys)]
     low, high = objective[shown].min(), objective[shown].max()
     columns.append((objective - low) / (high - low or 1.0))
     for share in (0.0, 0.5, 1.0):
-        _tick(axes, len(columns) - 1, share, figure_text(float(low + share * (high - low))))
+        _tick(axes, len(columns) - 1, share, value_text(float(low + share * (high - low))))
     norm, colours = Normalize(low, high), colormaps["viridis" if tuning.largest else "viridis_r"]
     order = np.argsort(objective if tuning.largest else -objective)  # the best on top
     for number in order:
@@ -70,27 +72,27 @@ def _parallel(figure: Figure, axes: Axes, tuning: Tuning) -> None:
     axes.set_xlim(-0.35, len(columns) - 0.55)
     axes.set_ylim(-0.06, 1.06)
     axes.spines[:].set_visible(False)
-    early = int(tuning.points["status"].eq("stopped").sum())
-    dashed = f"; dashed: {early} stopped early" if early else ""
+    others = counts_text(tuning.points["status"][shown])
+    dashed = f"; dashed: {others}" if others else ""
     axes.set_title(f"{_title(tuning)}\n{int(done.sum())} points{dashed}", fontsize=10)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.01)
     bar.set_label(tuning.metric)
 
 
 def _scaled(axes: Axes, place: int, tuning: Tuning, key: str) -> Array:
-    """The key's coordinates from 0 to 1 over its space, with ticks on its axis."""
+    """(points,) coordinates of the key, from 0 to 1 over its space; draws ticks on its axis."""
     found = tuning.coordinates(key)
     if tuning.kind(key) == "choice":
         options = tuning.options(key)
         for number, option in enumerate(options):
-            _tick(axes, place, number / (len(options) - 1), figure_text(option))
+            _tick(axes, place, number / (len(options) - 1), value_text(option))
         return found / (len(options) - 1)
     low, high = tuning.search["space"][key][tuning.kind(key)][:2]
     log = "log" in tuning.kind(key)
     first, last = (math.log(low), math.log(high)) if log else (low, high)
     for share in (0.0, 0.5, 1.0):
         value = first + share * (last - first)
-        _tick(axes, place, share, figure_text(math.exp(value) if log else float(value)))
+        _tick(axes, place, share, value_text(math.exp(value) if log else float(value)))
     return np.asarray((found - first) / (last - first), dtype=np.float64)
 
 
@@ -99,7 +101,7 @@ def _tick(axes: Axes, place: int, height: float, text: str) -> None:
 
 
 def draw_importance(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
-    """A bar a key: by how much a forest errs more with the key's values shuffled."""
+    """A bar per key: how much a random forest's error rises when the key's values are shuffled."""
     found = []
     why = "no tuning"
     for tuning in _tunings(data):
@@ -131,9 +133,12 @@ PARALLEL = FigureKind(
     "tuning-parallel",
     "Every point of a tuning as a line across its settings, coloured by its objective.",
     draw_parallel,
+    needs=(Needs.tuning,),
 )
 IMPORTANCE = FigureKind(
     "tuning-importance",
     "Which tuned setting matters: permutation importance of a random forest on held-out points.",
     draw_importance,
+    details="Explained in [tuning.md](tuning.md).",
+    needs=(Needs.tuning,),
 )

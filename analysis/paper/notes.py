@@ -1,4 +1,4 @@
-"""What stands under a paper table, and which runs belong to it."""
+"""The notes under a table of the paper, and which runs belong to it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.benchmark import BenchmarkTable
-from analysis.tables.notes import listed, note
+from analysis.tables.notes import listed
+from analysis.tables.notes import notes as table_notes
 from drnas_ray.benchmarks.published import PublishedTable
 
 _AS_FILES = {"folder:imagenet": "imagenet", "parquet:imagenet.parquet": "imagenet"}
-"""Data sets that only come as the user's own files, by how runs name them."""
+"""Data sets that users bring as files: the name in runs -> the name in the paper's tables."""
 
 
 def kept_runs(paper: PublishedTable, runs: pd.DataFrame | None) -> pd.DataFrame:
-    """The runs of the table's space on its data sets, whole and augmented as usual."""
+    """The runs of the table's space on its data sets, in full and with the default augmentation."""
     if runs is None or runs.empty:
         return pd.DataFrame()
     datasets = runs["dataset"].replace(_AS_FILES)
@@ -33,30 +34,37 @@ def paper_notes(
     frame: pd.DataFrame | None,
     benchmark: BenchmarkTable | None,
 ) -> tuple[str, ...]:
-    """The sentences; `frame` is the summary of the runs that were kept, None where none were."""
+    """The sentences under the table.
+
+    kept: those of `runs` that belong to it; frame: their summary, None if there are none.
+    """
     sentences = [f"Published: {paper.source}, as printed there.", *paper.notes]
     total = 0 if runs is None else len(runs)
     if frame is None:
-        given = "no runs were given" if not total else f"none of the {total} runs is of this table"
+        given = (
+            "no runs were given" if not total else f"none of the {total} runs belongs to this table"
+        )
         return (*sentences, f"Ours: {given}.", *_left_out(paper, kept, runs))
     if any(column.key.endswith("_error") for column in paper.columns):
-        sentences.append("Ours: test error is 100 less the test accuracy.")
-    sentences += note(kept, frame, benchmark)
+        sentences.append("Ours: test error is 100 minus the test accuracy.")
+    sentences += table_notes(kept, frame, benchmark)
     sentences += _scale(kept)
     sentences.append(
-        "Search cost of ours: seconds of a search's own epochs / 86,400, mean over its runs."
+        "Search cost of ours: seconds of the search's epochs / 86,400, mean over runs."
     )
     asked = kept["config"].str.contains('"benchmark":{') & kept["queries"].notna()
     if asked.any():
         labels = listed(list(dict.fromkeys(kept["label"][asked])))
-        sentences.append(f"That of {labels} has no training of cells that a table stood for.")
+        sentences.append(
+            f"For {labels} it leaves out the training of cells that were looked up in a table."
+        )
     return (*sentences, *_left_out(paper, kept, runs))
 
 
 def _left_out(
     paper: PublishedTable, kept: pd.DataFrame, runs: pd.DataFrame | None
 ) -> Sequence[str]:
-    """Runs that are of another table."""
+    """A sentence about runs that belong to another table."""
     if runs is None or len(runs) == len(kept):
         return ()
     other = runs[runs["space"] != paper.space]
@@ -69,11 +77,11 @@ def _left_out(
         parts.append(f"{len(other)} of space {spaces}")
     if len(away):
         parts.append(f"{len(away)} on {listed(sorted(set(away['dataset'])))}")
-    return (f"Not of this table: runs {' and '.join(parts)}.",)
+    return (f"Not in this table: runs {' and '.join(parts)}.",)
 
 
 def _scale(kept: pd.DataFrame) -> list[str]:
-    """How long and how large the supernets were that our rows come from."""
+    """For how long our supernets were searched, and how large they were."""
     sizes: dict[str, list[str]] = {}
     # One sweep's runs of a row differ in their seeds alone.
     row = [name for name in ("sweep", "label", "variant", "dataset") if name in kept]

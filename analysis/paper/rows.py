@@ -1,85 +1,91 @@
-"""Which of our runs stand in which row of a paper table."""
+"""Which of our runs belong to which row of a table of the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.records.labels import variant_text
-from analysis.stats.summary import Group, Record
+from analysis.records.labels import full_label
+from analysis.stats.summary import Group, RunRow
 from drnas_ray.benchmarks.published import PublishedTable, Row
+from drnas_ray.results.status import Status
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the table: a published row, runs of ours, or both."""
+class ComparedRow:
+    """A row of the table: a published row, runs of ours, or both."""
 
-    row: Row | None
+    published: Row | None
     ours: str = ""
-    """Label and variant of our runs; empty where there are none."""
+    """Label and variant of our runs; empty if there are none."""
     protocol: str = ""
     epochs: int | None = None
-    """Of retraining, where runs of several recipes are at hand."""
-    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
-    """By data set."""
+    """Of the retraining, if our runs have several recipes; else None."""
+    run_rows: Mapping[str, Sequence[RunRow]] = field(default_factory=dict)
+    """Our runs by data set."""
 
-    def done(self, dataset: str) -> list[Record]:
+    def done(self, dataset: str) -> list[RunRow]:
         """The finished runs on a data set."""
-        return [r for r in self.records.get(dataset, ()) if r["status"] == "done"]
+        return [r for r in self.run_rows.get(dataset, ()) if r["status"] == Status.done]
 
-    def searched(self, dataset: str) -> list[Record]:
-        """Those that were searched there, and not only looked up."""
+    def searched(self, dataset: str) -> list[RunRow]:
+        """Those that were searched on it, not only looked up."""
         return [r for r in self.done(dataset) if r["searched_on"] == dataset]
 
     @property
     def devices(self) -> list[str]:
-        """Where its finished runs were searched."""
-        found = {str(r["device"]) for data in self.records for r in self.done(data) if r["device"]}
+        """The devices on which its finished runs were searched."""
+        found = {str(r["device"]) for data in self.run_rows for r in self.done(data) if r["device"]}
         return sorted(found)
 
 
-def lines_of(paper: PublishedTable, groups: Mapping[Group, Sequence[Record]]) -> Iterator[Line]:
-    """The paper's rows in its order, each with our runs of it; then the runs that are none."""
-    mine: dict[tuple[str, str, str, int | None], dict[str, Sequence[Record]]] = {}
-    for group, records in groups.items():
+def compared_rows(
+    paper: PublishedTable, groups: Mapping[Group, Sequence[RunRow]]
+) -> Iterator[ComparedRow]:
+    """The paper's rows in order, each with our runs of that method; then our other runs."""
+    mine: dict[tuple[str, str, str, int | None], dict[str, Sequence[RunRow]]] = {}
+    for group, run_rows in groups.items():
         key = (group.label, group.variant, group.protocol, group.retrain_epochs)
-        mine.setdefault(key, {})[group.dataset] = records
+        mine.setdefault(key, {})[group.dataset] = run_rows
     taken = set()
     for row in paper.rows:
         fits = [
             key for key in mine if key[0] in row.ours and key[1] == "{}" and not row.searched_on
         ]
         taken |= set(fits)
-        yield from [_line(row, key, mine[key]) for key in fits] or [Line(row)]
-    yield from (_line(None, key, records) for key, records in mine.items() if key not in taken)
+        yield from [_compared(row, key, mine[key]) for key in fits] or [ComparedRow(row)]
+    yield from (
+        _compared(None, key, run_rows) for key, run_rows in mine.items() if key not in taken
+    )
 
 
-def _line(
-    row: Row | None,
+def _compared(
+    published: Row | None,
     key: tuple[str, str, str, int | None],
-    records: Mapping[str, Sequence[Record]],
-) -> Line:
+    run_rows: Mapping[str, Sequence[RunRow]],
+) -> ComparedRow:
     label, variant, protocol, epochs = key
-    name = ", ".join(filter(None, (label, variant_text(variant))))
-    return Line(row, name, protocol, epochs, records)
+    return ComparedRow(published, full_label(label, variant), protocol, epochs, run_rows)
 
 
-def _name(line: Line, several: bool) -> str:
-    """The first column: the paper's name for the row, and ours where it takes telling apart."""
-    if line.row is None:
-        name = line.ours
+def _name(row: ComparedRow, several: bool) -> str:
+    """The first column: the paper's name of the row, with ours if it is needed as well."""
+    if row.published is None:
+        name = row.ours
     else:
-        cite = f" ({line.row.cite})" if line.row.cite else ""
-        name = f"{line.row.label}{line.row.marks}{cite}"
+        cite = f" ({row.published.cite})" if row.published.cite else ""
+        name = f"{row.published.label}{row.published.marks}{cite}"
         if several:
-            name += f" [{line.ours}]"
-    return name if line.epochs is None else f"{name} [retrained {line.epochs} epochs]"
+            name += f" [{row.ours}]"
+    return name if row.epochs is None else f"{name} [retrained {row.epochs} epochs]"
 
 
-def names_of(lines: Sequence[Line]) -> list[str]:
-    """The first column: the paper's names, with ours where several of ours are one row."""
+def names_of(rows: Sequence[ComparedRow]) -> list[str]:
+    """The first column: the paper's names, with ours where several of ours share a row."""
     ours: dict[str, set[str]] = {}
-    for line in lines:
-        if line.row is not None:
-            ours.setdefault(line.row.label, set()).add(line.ours)
-    return [_name(line, line.row is not None and len(ours[line.row.label]) > 1) for line in lines]
+    for row in rows:
+        if row.published is not None:
+            ours.setdefault(row.published.label, set()).add(row.ours)
+    return [
+        _name(row, row.published is not None and len(ours[row.published.label]) > 1) for row in rows
+    ]

@@ -1,8 +1,8 @@
-"""The paper's three tables, every row and column, ours beside the published figures.
+"""The paper's three tables, every row and column, with our results beside the published ones.
 
-Published figures come from `drnas_ray/benchmarks/published.yaml`. A run is a row of the paper if
-its label is one that the row names, it has no grid variant, and its data set is the row's; all
-other runs of the table's space and data sets stand below. Protocols never share a row.
+Published numbers come from `drnas_ray/benchmarks/published.yaml`. A run belongs to a row of the
+paper if the row lists its label, it has no grid variant, and its data set is the row's; all other
+runs of the table's space and data sets come below. Protocols never share a row.
 """
 
 from __future__ import annotations
@@ -14,36 +14,40 @@ import pandas as pd
 
 from analysis.paper.cells import EMPTY, cost, ours, printed, where
 from analysis.paper.notes import kept_runs, paper_notes
-from analysis.paper.rows import Line, lines_of, names_of
+from analysis.paper.rows import ComparedRow, compared_rows, names_of
 from analysis.records.benchmark import BenchmarkTable
-from analysis.stats.summary import Record, grouped, joined, summarised
+from analysis.stats.summary import RunRow, grouped, joined, summarised
 from analysis.tables.render import Cell, Table
 from drnas_ray.benchmarks.columns import CELLS
 from drnas_ray.benchmarks.published import Column, PublishedTable, published
 from drnas_ray.core.errors import UserError
 
-_SAID = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
+_DATASET_NAMES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet16-120": "ImageNet16-120",
+}
 
 
 def _costs(paper: PublishedTable) -> list[str]:
-    """The data sets that get a column of search cost though the paper prints none."""
+    """The data sets that get a column of search cost although the paper prints none."""
     if any(column.key == "search_days" for column in paper.columns):
         return []
     return list(dict.fromkeys(column.dataset for column in paper.columns if column.dataset))
 
 
-def _cells(line: Line, paper: PublishedTable, benchmark: BenchmarkTable | None) -> list[Cell]:
-    cells = [Cell(missing=line.protocol)]
+def _cells(row: ComparedRow, paper: PublishedTable, benchmark: BenchmarkTable | None) -> list[Cell]:
+    cells = [Cell(missing=row.protocol)]
     for place, column in enumerate(paper.columns):
-        cells.append(printed(line, place, column))
+        cells.append(printed(row, place, column))
         if column.key != "kind":
-            cells.append(ours(line, column, benchmark))
-    cells += [cost(line, dataset) for dataset in _costs(paper)]
-    return [*cells, Cell(missing=where(line))]
+            cells.append(ours(row, column, benchmark))
+    cells += [cost(row, dataset) for dataset in _costs(paper)]
+    return [*cells, Cell(missing=where(row))]
 
 
 def _heads(paper: PublishedTable) -> tuple[list[tuple[str, int]], list[str], set[int]]:
-    """Groups, columns, and places of the columns that hold words."""
+    """Groups, columns, and indices of the columns that hold words."""
     groups, columns, word_places = [("", 1)], ["Protocol"], {0}
     for column in paper.columns:
         if column.key == "kind":
@@ -56,33 +60,37 @@ def _heads(paper: PublishedTable) -> tuple[list[tuple[str, int]], list[str], set
     costs = _costs(paper)
     if costs:
         groups.append(("Search cost of ours (days)", len(costs)))
-        columns += [_SAID[dataset] for dataset in costs]
+        columns += [_DATASET_NAMES[dataset] for dataset in costs]
     return [*groups, ("", 1)], [*columns, "Searched on"], {*word_places, len(columns)}
 
 
-def _tidy_line(
-    line: Line, name: str, paper: PublishedTable, benchmark: BenchmarkTable | None
-) -> Iterator[Record]:
+def _tidy_row(
+    row: ComparedRow, name: str, paper: PublishedTable, benchmark: BenchmarkTable | None
+) -> Iterator[RunRow]:
     shared = {
         "row": name,
-        "in_paper": line.row is not None,
-        "protocol": line.protocol,
-        "label": line.ours,
-        "retrain_epochs": line.epochs,
-        "device": "; ".join(line.devices),
+        "in_paper": row.published is not None,
+        "protocol": row.protocol,
+        "label": row.ours,
+        "retrain_epochs": row.epochs,
+        "device": "; ".join(row.devices),
     }
     places: list[tuple[int | None, Column]] = list(enumerate(paper.columns))
     places += [
         (None, Column(key="search_days", heading="", dataset=data)) for data in _costs(paper)
     ]
     for place, column in places:
-        figure = line.row.figures[place] if line.row is not None and place is not None else None
+        figure = (
+            row.published.figures[place]
+            if row.published is not None and place is not None
+            else None
+        )
         if column.key == "kind":
             cell = EMPTY
         elif place is None:
-            cell = cost(line, column.dataset or "")
+            cell = cost(row, column.dataset or "")
         else:
-            cell = ours(line, column, benchmark)
+            cell = ours(row, column, benchmark)
         yield shared | {
             "column": column.key,
             "dataset": column.dataset,
@@ -98,17 +106,17 @@ def _tidy_line(
 
 
 def _tidy(
-    lines: Sequence[Line],
+    rows: Sequence[ComparedRow],
     names: Sequence[str],
     paper: PublishedTable,
     benchmark: BenchmarkTable | None,
 ) -> pd.DataFrame:
-    """One row a figure, numbers in full."""
+    """One row per number, unrounded."""
     frame = pd.DataFrame(
         [
-            record
-            for line, name in zip(lines, names, strict=True)
-            for record in _tidy_line(line, name, paper, benchmark)
+            run
+            for row, name in zip(rows, names, strict=True)
+            for run in _tidy_row(row, name, paper, benchmark)
         ]
     )
     numbers = ("published_mean", "published_std", "mean", "std")
@@ -118,33 +126,33 @@ def _tidy(
 def paper_table(
     name: str, runs: pd.DataFrame | None = None, benchmark: BenchmarkTable | None = None
 ) -> Table:
-    """The paper's table `nb201`, `cifar10` or `imagenet`, ours (mean ± std (n)) beside it.
+    """The paper's table `nb201`, `cifar10` or `imagenet`, with ours (mean ± std (n)) beside it.
 
-    runs: as `analysis.records.load` gives them; None or none that fit: the published figures
-    alone, ours `not run`. benchmark: where NAS-Bench-201's figures of our cells are looked up;
-    without it its test columns have those of cells that were retrained. Raises UserError for
-    another name, for a table of other trainings than the paper's, or as `summary` does.
+    runs: as `analysis.records.load` returns them; if None, or if none belongs to the table, ours
+    are `not run`. benchmark: where NAS-Bench-201 accuracies of our cells are looked up; without
+    it, test columns show retrained cells. Raises UserError for an unknown name, for a benchmark
+    that is not NAS-Bench-201's own 200-epoch table, or as `summary` does.
     """
     paper = published(name)
     kept = kept_runs(paper, runs)
     use = benchmark if paper.space == "nb201" else None
     if use is not None and (use.epochs, use.cells) != (200, CELLS):
         raise UserError(
-            f"{use.label} is of cells trained here for {use.epochs} epochs: the paper's figures "
-            "are of NAS-Bench-201's own 200-epoch trainings, use `drnas table DIR` instead"
+            f"{use.label} has cells trained here for {use.epochs} epochs: the paper compares "
+            "with NAS-Bench-201's own 200-epoch trainings, use `drnas table DIR` instead"
         )
     groups = {} if kept.empty else grouped(joined(kept, use), use)
     frame = summarised(groups, use) if groups else None
-    lines = list(lines_of(paper, groups))
-    names = names_of(lines)
+    rows = list(compared_rows(paper, groups))
+    names = names_of(rows)
     heads, columns, word_places = _heads(paper)
     return Table(
         columns=tuple(columns),
         rows=tuple(
-            (text, tuple(_cells(line, paper, use))) for line, text in zip(lines, names, strict=True)
+            (text, tuple(_cells(row, paper, use))) for row, text in zip(rows, names, strict=True)
         ),
         notes=paper_notes(paper, kept, runs, frame, use),
-        tidy=_tidy(lines, names, paper, use),
+        tidy=_tidy(rows, names, paper, use),
         groups=tuple(heads),
         words=frozenset(word_places),
     )

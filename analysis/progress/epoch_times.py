@@ -1,4 +1,4 @@
-"""How long an epoch took, run by run: what an estimate of a larger sweep goes by."""
+"""How long an epoch took in each run: what an estimate of a larger sweep is based on."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from drnas_ray.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class RunPace:
-    """config: JSON. epoch_s: mean over the epochs that were done. device: its name."""
+class RunEpochTime:
+    """How long an epoch of a run or a retraining took."""
 
     config: str
+    """The settings as JSON."""
     epoch_s: float
+    """Mean over its epochs, in seconds."""
     device: str
+    """Name of the CPU or GPU."""
     on_gpu: bool
 
 
-def paces(results: Path) -> list[RunPace]:
-    """Of all runs and trainings with at least one epoch. Raises UserError where there is none."""
+def epoch_times(results: Path) -> list[RunEpochTime]:
+    """Of all runs and retrainings with at least one epoch. Raises UserError if there are none."""
     collected = collect(results)
     runs = collected.runs[collected.runs["epochs_done"] > 0]
     gpus = set(runs.loc[runs["gpu_peak_mib"].notna(), "device"].dropna())
-    found = _of(runs, "search_s", gpus)
+    found = _times(runs, "search_s", gpus)
     trained = collected.retrains[collected.retrains["epochs_done"] > 0]
-    found += _of(trained, "retrain_s", gpus)
+    found += _times(trained, "retrain_s", gpus)
     if not found:
-        raise UserError(f"{results} holds no measured epoch: run at least one there")
+        raise UserError(f"{results} has no measured epochs: run at least one there")
     return found
 
 
-def _of(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[RunPace]:
+def _times(frame: pd.DataFrame, seconds: str, gpus: set[str]) -> list[RunEpochTime]:
     return [
-        RunPace(
+        RunEpochTime(
             row["config"], row[seconds] / row["epochs_done"], row["device"], row["device"] in gpus
         )
         for row in frame.dropna(subset=["config", seconds, "device"]).to_dict("records")

@@ -1,4 +1,4 @@
-"""How many trials of a sweep fit on one GPU at once, from what its epochs have measured."""
+"""How many trials of a sweep fit on one GPU at once, from the memory that its epochs used."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import dataclass
 from analysis.records.collect import Collected
 
 PROCESS_MIB = 600.0
-"""What CUDA itself takes in each process, beside its tensors; an assumption, on the safe side."""
+"""Memory that CUDA itself takes per process, besides tensors: an assumption, on the safe side."""
 USABLE = 0.9
-"""Of a GPU: the rest is for memory that the allocator holds in pieces too small to use."""
+"""Usable share of a GPU's memory; the rest allows for fragmentation in the allocator."""
 
 
 @dataclass(frozen=True)
 class GpuShare:
-    """What trials took of one kind of GPU."""
+    """How many trials fit on one kind of GPU."""
 
     device: str
     peak_mib: float
-    """The most that an epoch of any trial had in use."""
+    """The most that any trial had in use during an epoch."""
     total_mib: float
     fit: int
-    """Trials that fit at once, 0 where not even one is sure to."""
+    """Trials that fit at once; 0 if not even one is certain to."""
 
     @property
     def share(self) -> float:
-        """The `resources.gpu` that lets as many run at once and no more, for fit > 0."""
+        """The `resources.gpu` at which exactly `fit` trials run at once; for fit > 0."""
         return math.floor(1000 / self.fit) / 1000
 
 
 def gpu_shares(collected: Collected) -> tuple[GpuShare, ...]:
-    """One for each kind of GPU that epochs were measured on, by name."""
+    """One per kind of GPU on which epochs were measured, ordered by name."""
     known = collected.epochs.dropna(subset=["gpu_peak_mib", "gpu_total_mib"])
     found = []
     for device, epochs in known.groupby("device"):

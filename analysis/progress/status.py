@@ -1,4 +1,4 @@
-"""How far a sweep is, read from its files: also while it runs, and after it died."""
+"""How far a sweep is, from its files alone: while it runs, or after it died."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.records.collect import Collected
-from analysis.records.labels import variant_text
-from drnas_ray.results.status import ENDED
+from analysis.records.labels import full_label
+from drnas_ray.results.status import ENDED, Status
 
-STATES = ("done", "diverged", "stopped", "running", "error", "pending")
-"""Every status that a run may have, in the order in which people read them."""
 QUIET_EPOCHS = 5.0
-"""A run that hasn't reported for as many of its own epochs, and a minute, may be dead."""
+"""A sweep may be dead if it has reported nothing for this many of its longest epochs, and at least
+a minute."""
 
 
 @dataclass(frozen=True)
-class Status:
-    """What `status` found."""
+class SweepProgress:
+    """How far a sweep is."""
 
     groups: pd.DataFrame
-    """A row a kind of work (search, retrain), label and data set: how many of each of `STATES`,
-    epochs, epochs_total, and left_s, trial seconds to go (nan where no epoch was timed)."""
+    """A row per kind of work (search, retrain), label and data set: a column for each `Status`
+    with its count, epochs, epochs_total, and left_s, seconds of trials still to run (NaN if no
+    epoch was timed)."""
     running: int
     """Trials that have begun and not ended."""
     left_s: float
-    """Seconds to the end with as many at once as now, nan where unknown."""
+    """Seconds until the end, with as many trials at once as now; NaN if unknown."""
     quiet_s: float
-    """Seconds since anything reported, nan where nothing has."""
+    """Seconds since the last report, NaN if there was none."""
     alive: bool
-    """Something has reported as lately as its own epochs let one expect."""
+    """Whether the last report is recent, measured by how long epochs take."""
     errors: tuple[str, ...]
     """The last error of each failed run."""
 
 
-def status(collected: Collected, now_unix_s: float | None = None) -> Status:
-    """Where a sweep stands. now_unix_s: the time to compare reports with; None: this moment."""
+def sweep_progress(collected: Collected, now_unix_s: float | None = None) -> SweepProgress:
+    """How far a sweep is. now_unix_s: the time to compare reports with; by default, now."""
     now = time.time() if now_unix_s is None else now_unix_s
     work = pd.concat([_searches(collected), _retrains(collected)], ignore_index=True)
     groups = _groups(work)
-    running = int((work["status"] == "running").sum())
+    running = int((work["status"] == Status.running).sum())
     reports = pd.concat([collected.epochs["reported_unix_s"], work["finished_unix_s"]])
     quiet = now - float(reports.max()) if reports.notna().any() else math.nan
     slowest = work["epoch_s"].max()
     patience = max(60.0, QUIET_EPOCHS * (0.0 if pd.isna(slowest) else float(slowest)))
     failed = work[work["error"].notna()]
-    return Status(
+    return SweepProgress(
         groups,
         running,
         float(groups["left_s"].sum(skipna=False)) / max(running, 1),
@@ -65,10 +65,7 @@ def _searches(collected: Collected) -> pd.DataFrame:
     runs = collected.runs
     per_epoch = collected.epochs.groupby("run_id")["wall_s"].mean()
     labels = pd.Series(
-        [
-            ", ".join(filter(None, (label, variant_text(variant))))
-            for label, variant in zip(runs["label"], runs["variant"], strict=True)
-        ],
+        [full_label(*pair) for pair in zip(runs["label"], runs["variant"], strict=True)],
         dtype=object,
     )
     return pd.DataFrame(
@@ -98,7 +95,7 @@ def _retrains(collected: Collected) -> pd.DataFrame:
 
 def _groups(work: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    overall = work["epoch_s"].mean()  # for what has no timed epoch yet
+    overall = work["epoch_s"].mean()  # for groups without a timed epoch
     for (kind, label, dataset), group in work.groupby(["work", "label", "dataset"], sort=False):
         left = group["epochs_total"] - group["epochs_done"]
         left = left.where(~group["status"].isin(ENDED), 0).astype(float)
@@ -108,7 +105,7 @@ def _groups(work: pd.DataFrame) -> pd.DataFrame:
                 "work": kind,
                 "label": label,
                 "dataset": dataset,
-                **{state: int((group["status"] == state).sum()) for state in STATES},
+                **{str(status): int((group["status"] == status).sum()) for status in Status},
                 "epochs": int(group["epochs_done"].sum()),
                 "epochs_total": int(group["epochs_total"].sum()),
                 "left_s": float((left * group["epoch_s"].fillna(mean)).sum(skipna=False))

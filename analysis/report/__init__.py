@@ -1,4 +1,10 @@
-"""One HTML page about one or many sweeps, complete in itself: it loads nothing from anywhere."""
+"""One self-contained HTML page about one or several sweeps: `render` makes it, `write` saves it.
+
+- page: everything on the page, in order; templates/ has its HTML, style and script
+- results, warnings, provenance, run_list, run_details, pictures: the sections
+- page_tables: a table of the page; charts and curves: small line charts as inline SVG
+- names: names of runs and groups of runs
+"""
 
 from __future__ import annotations
 
@@ -19,7 +25,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import write_atomically
 
 MOST_RUNS = 48
-"""Runs told in full unless asked otherwise; each takes some tens of kilobytes."""
+"""How many runs are shown in full by default; each takes some tens of kilobytes."""
 
 
 def _silent(_: str) -> None:
@@ -31,7 +37,7 @@ def _text(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """What a content security policy names an inline script or style by."""
+    """The hash by which a content security policy allows an inline script or style."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
@@ -44,9 +50,9 @@ def render(
 ) -> str:
     """The page as HTML; equal data give equal text.
 
-    collected: of `analysis.records.load.load`, with the column `sweep`. most_runs: how many runs
-    are told in full. progress hears what is being made. Raises UserError without runs, or where the
-    benchmark lacks a data set or a cell.
+    collected: as `analysis.records.load.load` returns it, with the column `sweep`. most_runs: how
+    many runs are shown in full. progress: called with the name of each part before it is made.
+    Raises UserError if there are no runs, or if the benchmark lacks a data set or a cell.
     """
     environment = Environment(
         loader=PackageLoader("analysis.report"),
@@ -66,7 +72,7 @@ def render(
             "right": WIDTH - RIGHT,
             "bottom": HEIGHT - BOTTOM,
         },
-        # Ours, and their hashes must be of the very text; all else is escaped.
+        # Our own files, not escaped: their hashes must match. Everything else is escaped.
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),

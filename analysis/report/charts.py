@@ -1,7 +1,7 @@
 """Line charts of one run as drawing instructions for inline SVG.
 
 Hundreds of small charts on one page: as SVG of the page itself they follow its colours, light or
-dark, and cost a few kilobytes each, where a picture by matplotlib costs fifty.
+dark, and cost a few kilobytes each, where a matplotlib picture costs fifty.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from matplotlib.ticker import MaxNLocator
 WIDTH, HEIGHT = 300, 160
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 22
 MOST_POINTS = 100
-"""Of a line; a longer one shows every k-th epoch, and the last."""
+"""Points of a curve; a longer one is thinned evenly, and keeps its first and last epoch."""
 
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One curve: its name, its place in the palette, and an SVG path."""
+class Curve:
+    """One curve: its name, CSS class of its colour, SVG dash pattern, and SVG path."""
 
     name: str
     colour: str
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: where, and what it says."""
+    """A mark on an axis: its position in the SVG, and its label."""
 
     at: float
     text: str
@@ -41,18 +41,18 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """A small chart; `alt` says in words what it shows."""
+    """A small chart; `alt` describes it in words."""
 
     title: str
     alt: str
-    lines: tuple[Line, ...]
+    lines: tuple[Curve, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a curve is told apart: colour, and dashes for those who see none."""
+    """How a curve is recognised: by colour, and by dashes for those who can't see colours."""
 
     colour: str
     dash: str = "none"
@@ -63,7 +63,7 @@ def _finite(value: float | None) -> bool:
 
 
 def _thinned(count: int) -> list[int]:
-    """At most MOST_POINTS places of 0 .. count - 1, evenly, with the first and the last."""
+    """At most MOST_POINTS of 0 .. count - 1, evenly spaced, with the first and the last."""
     return sorted(set(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int)))
 
 
@@ -102,10 +102,10 @@ def chart(
     curves: Mapping[str, tuple[Style, Values]],
     limits: tuple[float, float] | None = None,
 ) -> Chart | None:
-    """A chart of curves over epochs, None where no curve has a finite value.
+    """A chart of curves over epochs, None if no curve has a finite value.
 
-    curves: name to (style, one value an epoch, None or not finite for a gap). limits: of the
-    vertical axis, so that charts side by side can share one; by default those of the values.
+    curves: name to (style, one value per epoch; None or not finite makes a gap). limits: of the
+    vertical axis, so that charts side by side can share one; by default, the range of the values.
     """
     values = [float(v) for _, line in curves.values() for v in line if v is not None and _finite(v)]
     if not values:
@@ -122,7 +122,7 @@ def chart(
     for name, (style, line) in curves.items():
         points = [line[i] for i in kept]
         ys = [None if v is None or not _finite(v) else a * v + b for v in points]
-        lines.append(Line(name, style.colour, style.dash, _path(xs, ys)))
+        lines.append(Curve(name, style.colour, style.dash, _path(xs, ys)))
     y_ticks = _ticks(low, high, 4)
     step = y_ticks[1] - y_ticks[0] if len(y_ticks) > 1 else 1.0
     return Chart(
@@ -135,7 +135,7 @@ def chart(
 
 
 def _words(title: str, epochs: Sequence[int], curves: Mapping[str, tuple[Style, Values]]) -> str:
-    """What the chart shows, for those who can't see it: where every curve ends."""
+    """The chart in words, for those who can't see it: where every curve ends."""
     ends = []
     for name, (_, line) in curves.items():
         known = [v for v in line if v is not None and _finite(v)]

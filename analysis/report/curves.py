@@ -14,7 +14,7 @@ from analysis.report.charts import Chart, Style, chart
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.space import Space
 
-# The colours of the cell pictures; the style sheet holds them (c0, c1, ...), for light and dark.
+# The colours of the cell pictures; the style sheet defines them (c0, c1, ...) for light and dark.
 _COLOURS = {
     "none": 0,
     "skip_connect": 1,
@@ -54,7 +54,7 @@ def _style(op: str, place: int) -> Style:
 
 
 def legend(space_name: str) -> tuple[OpKey, ...]:
-    """The operations of a space with their lines, none where the space is unknown."""
+    """The operations of a space with their lines; empty if the space is unknown."""
     space = SPACES.get(space_name)
     if space is None:
         return ()
@@ -63,7 +63,7 @@ def legend(space_name: str) -> tuple[OpKey, ...]:
 
 
 def _array(values: Sequence[Any], space: Space) -> NDArray[np.float64]:
-    """(epochs, T, E, O) strengths, nan for an epoch that has none or of another shape."""
+    """(epochs, T, E, O) strengths, NaN for an epoch without any, or with another shape."""
     out = np.full((len(values), *space.shape), np.nan)
     for place, value in enumerate(values):
         if value is None or (isinstance(value, float) and np.isnan(value)):
@@ -75,7 +75,7 @@ def _array(values: Sequence[Any], space: Space) -> NDArray[np.float64]:
 
 
 def strength_charts(space_name: str, epochs: pd.DataFrame) -> tuple[Chart, ...]:
-    """A chart for each cell type and edge, all with one vertical axis; none without strengths."""
+    """A chart for each cell type and edge, all on one vertical scale; empty without strengths."""
     space = SPACES.get(space_name)
     if space is None or epochs.empty:
         return ()
@@ -99,7 +99,7 @@ def strength_charts(space_name: str, epochs: pd.DataFrame) -> tuple[Chart, ...]:
 
 
 def accuracy_charts(epochs: pd.DataFrame) -> tuple[Chart, ...]:
-    """Accuracy, loss and entropy over the epochs, as far as the run reported them."""
+    """Accuracy, loss and entropy over the epochs, those of them that the run reported."""
     if epochs.empty:
         return ()
     numbers = [int(epoch) for epoch in epochs["epoch"]]

@@ -1,18 +1,16 @@
-"""How runs, and the rows of tables that average them, are called on the page."""
+"""Names on the page: of a run, and of the runs that a table averages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pandas as pd
 
 from analysis.cells.draw import run_name
-from analysis.report.grids import ranges
+from analysis.report.page_tables import ranges
 
-MOST_EXAMPLES = 8
 GROUP = ["protocol", "label", "variant", "dataset"]
-"""Runs that a table averages."""
+"""The columns whose values all runs averaged in one table cell share."""
 
 
 def group_name(row: pd.Series[str]) -> str:
@@ -20,7 +18,7 @@ def group_name(row: pd.Series[str]) -> str:
     return f"{run_name(row, protocols=False)} on {row['dataset']}"
 
 
-def story_name(row: pd.Series[str]) -> str:
+def run_title(row: pd.Series[str]) -> str:
     """`DrNAS on digits, seed 3`."""
     return f"{group_name(row)}, seed {row['seed']}"
 
@@ -36,22 +34,5 @@ def plural(count: int, one: str, many: str) -> str:
 
 
 def groups(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The runs of each row of the tables, in order of first appearance."""
+    """The runs averaged in each row of the tables, in order of first appearance."""
     return (group for _, group in runs.groupby(GROUP, sort=False))
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """One kind of trouble, in a sentence, with examples."""
-
-    title: str
-    text: str
-    examples: tuple[str, ...] = ()
-    more: int = 0
-    """Examples that are left out."""
-
-
-def doubt(title: str, text: str, examples: Sequence[str] = (), total: int = 0) -> Doubt:
-    """A Doubt with the first few examples; `total` says how many there are if not all are given."""
-    kept = tuple(examples[:MOST_EXAMPLES])
-    return Doubt(title, text, kept, max(total, len(examples)) - len(kept))

@@ -1,4 +1,4 @@
-"""What stands on the page, in the order of the page."""
+"""What is on the page, in the order of the page."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from analysis.report import provenance
 from analysis.report import run_list as runs
-from analysis.report.grids import Grid, duration, moment
-from analysis.report.names import Doubt
+from analysis.report.page_tables import PageTable, duration, moment
 from analysis.report.pictures import FigureBox, figures
-from analysis.report.results import results, statistic_grids
-from analysis.report.run_details import Story, stories
-from analysis.report.warnings import FEW_SEEDS, doubts
+from analysis.report.results import results, statistics_tables
+from analysis.report.run_details import RunDetail, run_details
+from analysis.report.warnings import FEW_SEEDS, ReportWarning, report_warnings
 from drnas_ray import __version__
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.status import Status, counts_text
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that the template writes."""
+    """Everything that the template shows."""
 
     title: str
     lead: str
     tiles: tuple[tuple[str, str, str], ...]
-    """(name, figure, smaller print)."""
-    doubts: tuple[Doubt, ...]
+    """(name, figure, small print)."""
+    warnings: tuple[ReportWarning, ...]
     few_seeds: int
-    results: tuple[Grid, ...]
-    statistics: tuple[Grid, ...]
+    results: tuple[PageTable, ...]
+    statistics: tuple[PageTable, ...]
     figures: tuple[FigureBox, ...]
-    sweeps: Grid
-    overview: Grid
+    sweeps: PageTable
+    overview: PageTable
     shared: provenance.Settings
     own: tuple[provenance.Settings, ...]
     own_left_out: int
-    listing: Grid
-    told: str
-    stories: tuple[Story, ...]
+    listing: PageTable
+    detail_note: str
+    """Which runs are shown in full."""
+    run_details: tuple[RunDetail, ...]
     version: str
     colophon: str
 
@@ -65,19 +66,14 @@ def _lead(frame: pd.DataFrame, newest: float | None) -> str:
 
 
 def _tiles(frame: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
-    states = frame["status"].value_counts()
-    rest = ", ".join(
-        f"{states[name]:,} {text}"
-        for name, text in runs.STATUS.items()
-        if name != "done" and name in states.index
-    )
+    done = int((frame["status"] == Status.done).sum())
     methods = frame.groupby(["label", "variant"]).ngroups
     search, retrain = (
         float(frame["search_s"].sum()),
         float(provenance.once(frame)["retrain_s"].sum()),
     )
     return (
-        ("Runs done", f"{int(states.get('done', 0)):,} of {len(frame):,}", rest),
+        ("Runs done", f"{done:,} of {len(frame):,}", counts_text(frame["status"])),
         ("Methods", f"{methods:,}", ""),
         ("Data sets", f"{frame['dataset'].nunique():,}", provenance.several(frame["dataset"], 2)),
         ("Protocol", provenance.several(frame["protocol"]), ""),
@@ -88,14 +84,14 @@ def _tiles(frame: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def _told(frame: pd.DataFrame, shown: int) -> str:
-    begun = int((frame["status"] != "pending").sum())
+def _detail_note(frame: pd.DataFrame, shown: int) -> str:
+    begun = int((frame["status"] != Status.pending).sum())
     if shown == begun:
         return f"All {_count(shown, 'run')} that {'has' if shown == 1 else 'have'} begun."
     return (
-        f"{shown:,} of {_count(begun, 'run')}: in turn one of every method and data set by seed, "
-        "with up to a quarter of the places for those that failed or diverged. The table “Runs by "
-        "method and data set” says which are left out; --runs shows more."
+        f"{shown:,} of {_count(begun, 'run')}, taken in turn from every method and data set, by "
+        "seed; up to a quarter of them are runs that failed or diverged. The table “Runs by method "
+        "and data set” lists those not shown; --runs shows more."
     )
 
 
@@ -105,7 +101,10 @@ def build(
     most_runs: int,
     progress: Callable[[str], None],
 ) -> Page:
-    """The page of these data. Raises UserError without runs, or as the comparison table does."""
+    """The page for these data.
+
+    Raises UserError if there are no runs, or as `analysis.tables.comparison.table` does.
+    """
     frame = collected.runs
     if frame.empty:
         raise UserError("no runs to report on: the sweep lists none")
@@ -119,10 +118,10 @@ def build(
         title=_title(frame),
         lead=_lead(frame, newest),
         tiles=_tiles(frame),
-        doubts=tuple(doubts(collected)),
+        warnings=tuple(report_warnings(collected)),
         few_seeds=FEW_SEEDS,
         results=tuple(results(frame, benchmark)),
-        statistics=tuple(statistic_grids(frame, benchmark)),
+        statistics=tuple(statistics_tables(frame, benchmark)),
         figures=tuple(drawn),
         sweeps=provenance.sweeps(frame),
         overview=runs.overview(frame, places),
@@ -130,11 +129,11 @@ def build(
         own=tuple(own),
         own_left_out=left_out,
         listing=runs.listing(frame, links),
-        told=_told(frame, len(places)),
-        stories=tuple(stories(collected, links, benchmark, progress)),
+        detail_note=_detail_note(frame, len(places)),
+        run_details=tuple(run_details(collected, links, benchmark, progress)),
         version=__version__,
         colophon=(
-            f"Written by drnas-ray {__version__}. The page is complete in itself: it loads nothing "
-            "and sends nothing. The same data give the same page."
+            f"Written by drnas-ray {__version__}. The page is self-contained: it loads nothing and "
+            "sends nothing. The same data give the same page."
         ),
     )

@@ -1,4 +1,4 @@
-"""Pictures that travel inside the page, as data URIs: derived cells and the figures."""
+"""Pictures embedded in the page as data URIs: derived cells and the figures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from analysis.records.collect import Collected
 from analysis.style import style
 
 _MOST_SVG_BYTES = 250_000
-"""A larger SVG (thousands of dots) goes in as a PNG: the page must stay light."""
+"""A larger SVG (thousands of dots) is embedded as a PNG: the page must stay small."""
 _PNG_DPI = 160
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with all that its element needs."""
+    """Everything that an <img> needs."""
 
     src: str
     """A data URI."""
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class FigureBox:
-    """A figure of the page, or why it is not there."""
+    """A figure of the page, or why it is missing."""
 
     name: str
     about: str
@@ -50,7 +50,7 @@ def _uri(data: bytes, kind: str) -> str:
 
 
 def picture(figure: Figure, alt: str) -> Picture:
-    """The figure as SVG, as PNG where the SVG would be heavy; equal figures give equal bytes."""
+    """The figure as SVG, or as PNG if the SVG is large; equal figures give equal bytes."""
     FigureCanvasAgg(figure)
     width, height = (round(float(inches) * 96) for inches in figure.get_size_inches())
     # Letters as paths: the reader's device may lack the font, and labels would overlap.
@@ -76,9 +76,9 @@ def cell_words(space_name: str, genotype: str) -> str:
 
 @lru_cache(maxsize=4096)
 def cell_picture(space_name: str, genotype: str) -> Picture:
-    """The cell as a graph, its types one below the other.
+    """The cell as a graph, its cell types one below the other.
 
-    Raises UserError if the space has no picture or the cell is none.
+    Raises UserError if the space is unknown or the genotype is not valid in it.
     """
     types = drawable(space_name).cell_types
     with style():
@@ -99,7 +99,10 @@ def figures(
     benchmark: BenchmarkTable | None,
     progress: Callable[[str], None],
 ) -> list[FigureBox]:
-    """Every figure of `FIGURES`, those without data with the reason; `progress` hears each name."""
+    """Every figure of `FIGURES`, drawn or with the reason why not.
+
+    progress: called with a text before each figure.
+    """
     boxes = []
     for kind in FIGURES.values():
         progress(f"figure {kind.name}")

@@ -1,4 +1,4 @@
-"""What was run: folders, versions, commits and devices; settings that all share, and the others."""
+"""What was run: folders, versions, commits, devices; settings that all runs share, and others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ import pandas as pd
 
 from analysis.cells.draw import run_name
 from analysis.records.collect import Collected
-from analysis.report.grids import NONE, Entry, Grid, absent, grid, moment, number, span, words
+from analysis.report.page_tables import (
+    NONE,
+    Entry,
+    PageTable,
+    absent,
+    moment,
+    number,
+    page_table,
+    span,
+    words,
+)
+from drnas_ray.results.status import Status
 
 MOST_METHODS = 100
 _MOST_VALUES = 4
@@ -36,19 +47,19 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def several(values: Iterable[object], most: int = _MOST_VALUES) -> str:
-    """The distinct values, in order; of many the first ones, and how many more."""
+    """The distinct values in order of appearance; after `most`, only how many more there are."""
     known = [str(v) for v in dict.fromkeys(values) if not absent(v)]
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return (", ".join(known[:most]) + more) or NONE
 
 
 def short_commits(runs: pd.DataFrame) -> list[object]:
-    """The first digits of every run's commit, enough to find it by."""
+    """The first 12 digits of every run's commit: enough to find it."""
     return [commit if absent(commit) else str(commit)[:12] for commit in runs["git_commit"]]
 
 
 def once(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each retraining once: runs that found one cell share it."""
+    """One run for each retraining: runs that found the same cell share it."""
     return runs.dropna(subset=["retrain_id"]).drop_duplicates(["sweep", "retrain_id"])
 
 
@@ -58,7 +69,7 @@ def _one_sweep(folder: str, runs: pd.DataFrame) -> list[Entry]:
         words(folder),
         words(several(runs["protocol"])),
         number(len(runs), 0),
-        number(int((runs["status"] == "done").sum()), 0),
+        number(int((runs["status"] == Status.done).sum()), 0),
         span(runs["search_s"].sum() + once(runs)["retrain_s"].sum()),
         words(several(runs["device"])),
         words(several(runs["drnas_ray_version"])),
@@ -70,12 +81,12 @@ def _one_sweep(folder: str, runs: pd.DataFrame) -> list[Entry]:
     ]
 
 
-def sweeps(runs: pd.DataFrame) -> Grid:
+def sweeps(runs: pd.DataFrame) -> PageTable:
     """A row for each results folder."""
     headings = ["Folder", "Protocol", "Runs", "Done", "Device time", "Searched on"]
     headings += ["drnas-ray", "Commit", "Python", "PyTorch", "Ray", "Last run ended"]
     rows = [_one_sweep(str(folder), here) for folder, here in runs.groupby("sweep", sort=False)]
-    return grid("Results folders", headings, rows)
+    return page_table("Results folders", headings, rows)
 
 
 def _values(configs: Sequence[Mapping[str, str]]) -> dict[str, dict[str, None]]:
@@ -88,9 +99,9 @@ def _values(configs: Sequence[Mapping[str, str]]) -> dict[str, dict[str, None]]:
 
 
 def settings(runs: pd.DataFrame) -> tuple[Settings, list[Settings], int]:
-    """Settings that all runs share; for each method those it does not; how many are left out.
+    """Settings that all runs share, the other settings of each method, and methods not listed.
 
-    The seed is no setting here: it is a column of the tables.
+    The seed is left out: it is a column of the tables.
     """
     plain = runs["config"].map(lambda text: dict(flat(json.loads(text))))
     configs: list[dict[str, str]] = [
@@ -120,7 +131,7 @@ def settings(runs: pd.DataFrame) -> tuple[Settings, list[Settings], int]:
 
 
 def newest_unix_s(collected: Collected) -> float | None:
-    """When the newest report of the data was made, None where there is none."""
+    """When anything was last reported, None if nothing was."""
     times = [
         frame[name].max()
         for frame, name in (

@@ -1,4 +1,4 @@
-"""The tables of results and statistics, as the page shows them."""
+"""The tables of results and statistics, made ready for the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.paper.notes import kept_runs
 from analysis.paper.table import paper_table
 from analysis.records.benchmark import BenchmarkTable
-from analysis.report.grids import NONE, Entry, Grid, grid, words
+from analysis.report.page_tables import NONE, Entry, PageTable, page_table, words
 from analysis.stats.pairs import paired
 from analysis.stats.statistics import statistics
 from analysis.tables.comparison import table
@@ -30,7 +30,7 @@ _PAPER = {
 
 
 def _entry(cell: Cell, is_word: bool) -> Entry:
-    """A cell, sorted by its mean, or by the number that its text begins with."""
+    """A cell, sorted by its mean, or by the number at the start of its text."""
     text = cell.text()
     if is_word or text == "":
         return words(text)
@@ -42,14 +42,14 @@ def _entry(cell: Cell, is_word: bool) -> Entry:
     return Entry(text, order=float(begins[1]))
 
 
-def result_grid(caption: str, made: Table) -> Grid:
-    """A table of `analysis.tables.render`, its figures sorted as numbers and its notes below."""
+def result_table(caption: str, made: Table) -> PageTable:
+    """A table of `analysis.tables.render` for the page: sortable, with its notes below."""
     rows = [
         [words(label), *(_entry(cell, i in made.words) for i, cell in enumerate(cells))]
         for label, cells in made.rows
     ]
     kinds = [False, *(i not in made.words for i in range(len(made.columns)))]
-    return grid(
+    return page_table(
         caption,
         [made.first, *made.columns],
         rows,
@@ -62,7 +62,7 @@ def result_grid(caption: str, made: Table) -> Grid:
 def _sources(
     runs: pd.DataFrame, benchmark: BenchmarkTable | None
 ) -> Sequence[tuple[str, BenchmarkTable | None]]:
-    """Where figures come from: retrainings if there are any, and the benchmark if one is given."""
+    """Where accuracies come from: retrainings if any, and the benchmark if one is given."""
     retrained = ("test accuracy in %, cells retrained from scratch", None)
     if benchmark is None:
         return [retrained]
@@ -70,33 +70,33 @@ def _sources(
     return [retrained, looked_up] if runs["retrain_id"].notna().any() else [looked_up]
 
 
-def results(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Grid]:
-    """The comparison of methods, then the paper's tables that the runs belong to."""
-    grids = [
-        result_grid(f"Methods: {about}", table(runs, source))
+def results(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[PageTable]:
+    """The comparison of methods, then those of the paper's tables that have runs here."""
+    tables = [
+        result_table(f"Methods: {about}", table(runs, source))
         for about, source in _sources(runs, benchmark)
     ]
-    # Figures of cells that were trained here do not stand beside the paper's.
+    # The paper's tables compare with the official benchmark only, not with cells trained here.
     whole = benchmark is not None and (benchmark.epochs, benchmark.cells) == (200, CELLS)
     for name in NAMES:
         if not kept_runs(published(name), runs).empty:
             made = paper_table(name, runs, benchmark if whole else None)
-            grids.append(result_grid(_PAPER[name], made))
-    return grids
+            tables.append(result_table(_PAPER[name], made))
+    return tables
 
 
-def statistic_grids(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[Grid]:
-    """Location, spread, interval and collapse of every row, and comparisons over common seeds."""
-    grids = []
+def statistics_tables(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> list[PageTable]:
+    """Statistics over seeds of every row, and paired comparisons over common seeds."""
+    tables = []
     for about, source in _sources(runs, benchmark):
         made = statistics_table(statistics(runs, source), source)
-        grids.append(result_grid(f"Over seeds: {about}", made))
+        tables.append(result_table(f"Over seeds: {about}", made))
         caption = f"Pairs of methods over common seeds: {about}"
         try:
             pairs = paired_table(paired(runs, source), source)
         except UserError as too_many:
-            grids.append(grid(caption, [], [], notes=[f"Left out: {too_many}."]))
+            tables.append(page_table(caption, [], [], notes=[f"Left out: {too_many}."]))
             continue
         if pairs.rows:
-            grids.append(result_grid(caption, pairs))
-    return grids
+            tables.append(result_table(caption, pairs))
+    return tables

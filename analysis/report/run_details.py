@@ -1,4 +1,4 @@
-"""Each run's story: what is known of it, its cell, its curves."""
+"""Each run in full: what is known about it, its cell, its curves."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from analysis.report.charts import Chart
 from analysis.report.curves import OpKey, accuracy_charts, legend, strength_charts
-from analysis.report.grids import Entry, absent, number, span, words
-from analysis.report.names import story_name
+from analysis.report.names import run_title
+from analysis.report.page_tables import Entry, absent, number, span, words
 from analysis.report.pictures import Picture, cell_picture
 from analysis.report.provenance import flat
 from analysis.report.run_list import status_entry
@@ -22,14 +22,14 @@ from drnas_ray.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Story:
-    """All about one run."""
+class RunDetail:
+    """One run, as the page shows it in full."""
 
     anchor: str
     title: str
     status: Entry
     accuracy: str
-    """The figure for the headline, empty where there is none."""
+    """The accuracy in the heading, empty if there is none."""
     facts: tuple[tuple[str, str], ...]
     genotype: str | None
     picture: Picture | None
@@ -47,7 +47,7 @@ def _fact(name: str, value: object, digits: int | None = None, unit: str = "") -
 
 
 def _benchmark_facts(row: pd.Series[Any], table: BenchmarkTable | None) -> list[tuple[str, str]]:
-    """The cell's figures in the table: on its own data set, after a transfer on every one."""
+    """The cell's accuracies in the table: on its own data set; for a transfer, on every one."""
     if table is None or absent(row["genotype"]):
         return []
     name = json.loads(row["config"])["data"]["name"]
@@ -65,7 +65,7 @@ def _benchmark_facts(row: pd.Series[Any], table: BenchmarkTable | None) -> list[
 
 
 def _facts(row: pd.Series[Any], table: BenchmarkTable | None) -> tuple[tuple[str, str], ...]:
-    """What is known about a run; what is not is left out."""
+    """What is known about a run; unknown values are left out."""
     recipe = "" if absent(row["retrain_epochs"]) else f" ({row['retrain_epochs']} epochs)"
     facts = [
         ("Epochs", f"{row['epochs_done']} of {row['epochs_total']}"),
@@ -78,7 +78,7 @@ def _facts(row: pd.Series[Any], table: BenchmarkTable | None) -> tuple[tuple[str
         _fact("Cell number", row["arch_index"]),
         _fact("Skip connections", row["skip_count"]),
         _fact("Entropy of the shares", row["entropy_nats"], 3, " nats"),
-        _fact("Cells asked for", row["queries"]),
+        _fact("Cells queried", row["queries"]),
         ("Simulated time", "" if (t := span(row["simulated_s"])).missing else t.text),
         ("Search time", "" if (t := span(row["search_s"])).missing else t.text),
         ("Retraining time", "" if (t := span(row["retrain_s"])).missing else t.text),
@@ -102,16 +102,16 @@ def _cell(row: pd.Series[Any]) -> tuple[Picture | None, str]:
         return None, str(reason)
 
 
-def _story(
+def _run_detail(
     row: pd.Series[Any], epochs: pd.DataFrame, anchor: str, table: BenchmarkTable | None
-) -> Story:
+) -> RunDetail:
     picture, reason = _cell(row)
     accuracy = number(row["retrain_test_acc_pct"], 2, " % test")
     if accuracy.missing:
         accuracy = number(row["val_acc_pct"], 2, " % validation")
-    return Story(
+    return RunDetail(
         anchor=anchor,
-        title=story_name(row),
+        title=run_title(row),
         status=status_entry(row["status"]),
         accuracy="" if accuracy.missing else accuracy.text,
         facts=_facts(row, table),
@@ -126,21 +126,24 @@ def _story(
     )
 
 
-def stories(
+def run_details(
     collected: Collected,
     links: Mapping[int, str],
     table: BenchmarkTable | None,
     progress: Callable[[str], None],
-) -> list[Story]:
-    """The chosen runs, each with its curves; `progress` hears of every one."""
+) -> list[RunDetail]:
+    """The runs in `links` (position in the runs, to HTML id), each with its curves.
+
+    progress: called with a text before each run.
+    """
     runs = collected.runs
     wanted = runs.iloc[list(links)][["sweep", "run_id"]]
     epochs = collected.epochs.merge(wanted.drop_duplicates(), on=["sweep", "run_id"])
     parts = dict(list(epochs.groupby(["sweep", "run_id"], sort=False)))
-    told = []
+    found = []
     for count, (place, anchor) in enumerate(links.items()):
         progress(f"run {count + 1} of {len(links)}")
         row = runs.iloc[place]
         here = parts.get((row["sweep"], row["run_id"]), epochs.iloc[:0])
-        told.append(_story(row, here, anchor, table))
-    return told
+        found.append(_run_detail(row, here, anchor, table))
+    return found

@@ -1,4 +1,4 @@
-"""The runs of the page: how many of each method, which are told in full, a row for each."""
+"""The runs on the page: counts by method, which runs are shown in full, and a row for each."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.draw import run_name
-from analysis.report.grids import MOST_ROWS, Entry, Grid, absent, grid, number, ranges, span, words
 from analysis.report.names import GROUP
-
-STATUS = {
-    "done": "done",
-    "diverged": "diverged",
-    "error": "failed",
-    "running": "unfinished",
-    "pending": "not begun",
-}
-"""A run's status, to the word for it."""
+from analysis.report.page_tables import (
+    MOST_ROWS,
+    Entry,
+    PageTable,
+    absent,
+    number,
+    page_table,
+    ranges,
+    span,
+    words,
+)
+from drnas_ray.results.status import Status
 
 
 def chosen(runs: pd.DataFrame, most: int) -> list[int]:
-    """Places in `runs` of those told in full: at most `most`, in the order of `runs`.
+    """Positions in `runs` of those to show in full: at most `most`, in the order of `runs`.
 
-    In turn one of every method and data set, by seed. Up to a quarter of the places go to runs
-    that failed or diverged, taken in the same way, and those that are left over. A run that has
-    not begun has nothing to tell.
+    They are taken in turn from every method and data set, by seed. Runs that failed or diverged
+    get up to a quarter of the places, and those that no other run needs. Runs that have not begun
+    have nothing to show.
     """
 
     def in_turn(frame: pd.DataFrame) -> list[int]:
@@ -35,51 +37,51 @@ def chosen(runs: pd.DataFrame, most: int) -> list[int]:
         return [int(i) for i in turn.sort_values(kind="stable").index]
 
     frame = runs.reset_index(drop=True).sort_values("seed", kind="stable")
-    bad = frame["status"].isin(["error", "diverged"])
-    troubled, others = in_turn(frame[bad]), in_turn(frame[~bad & (frame["status"] != "pending")])
+    bad = frame["status"].isin([Status.error, Status.diverged])
+    begun = frame["status"] != Status.pending
+    failed, others = in_turn(frame[bad]), in_turn(frame[~bad & begun])
     quarter = most // 4
-    return sorted([*troubled[:quarter], *others, *troubled[quarter:]][:most])
+    return sorted([*failed[:quarter], *others, *failed[quarter:]][:most])
 
 
 def anchors(places: Sequence[int]) -> dict[int, str]:
-    """Ids of the stories: `run-1` and so on, for run ids may hold what an id must not."""
-    return {place: f"run-{number_ + 1}" for number_, place in enumerate(places)}
+    """HTML ids of the runs shown in full: `run-1`, ...; run ids may hold characters they can't."""
+    return {place: f"run-{count}" for count, place in enumerate(places, start=1)}
 
 
 def status_entry(value: str) -> Entry:
     """The word for a status, with its mark."""
-    return Entry(STATUS.get(value, value), status=value)
+    return Entry(Status(value).word, status=value)
 
 
-def overview(runs: pd.DataFrame, shown: Sequence[int]) -> Grid:
-    """A row for each method and data set: how many runs of each status, and what is shown."""
+def overview(runs: pd.DataFrame, shown: Sequence[int]) -> PageTable:
+    """A row for each method and data set: runs of each status, and which are shown in full."""
     many = runs["protocol"].nunique() > 1
-    told = pd.Series(False, index=range(len(runs)))
-    told.iloc[list(shown)] = True
-    frame = runs.reset_index(drop=True).assign(told=told)
+    in_full = pd.Series(False, index=range(len(runs)))
+    in_full.iloc[list(shown)] = True
+    frame = runs.reset_index(drop=True).assign(in_full=in_full)
     rows = []
     for _, group in frame.groupby(GROUP, sort=False):
         first = group.iloc[0]
         states = group["status"].value_counts()
-        out = group["seed"][~group["told"]]
         rows.append(
             [
                 words(run_name(first, many)),
                 words(first["dataset"]),
                 number(len(group), 0),
-                *(number(int(states.get(name, 0)), 0) for name in STATUS),
-                words(ranges(group["seed"][group["status"] == "done"])),
-                number(int(group["told"].sum()), 0),
-                words(ranges(out)),
+                *(number(int(states.get(status, 0)), 0) for status in Status),
+                words(ranges(group["seed"][group["status"] == Status.done])),
+                number(int(group["in_full"].sum()), 0),
+                words(ranges(group["seed"][~group["in_full"]])),
             ]
         )
-    headings = ["Method", "Data set", "Runs", *(text.capitalize() for text in STATUS.values())]
+    headings = ["Method", "Data set", "Runs", *(status.word.capitalize() for status in Status)]
     headings += ["Seeds done", "Shown in full", "Not in full"]
-    return grid("Runs by method and data set", headings, rows)
+    return page_table("Runs by method and data set", headings, rows)
 
 
-def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> Grid:
-    """A row for each run, those told in full with a link, and first where not all fit."""
+def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> PageTable:
+    """A row for each run; runs shown in full have a link, and come first if not all rows fit."""
     order = list(range(len(runs)))
     if len(order) > MOST_ROWS:
         order.sort(key=lambda place: place not in links)
@@ -88,7 +90,7 @@ def listing(runs: pd.DataFrame, links: Mapping[int, str]) -> Grid:
     headings += ["Test acc. % (retrained)", "Cell", "Skips", "Search time", "Device"]
     words_in = ("Method", "Data set", "Status", "Device")
     numeric = [heading not in words_in for heading in headings]
-    got = grid("Every run", headings, rows, numeric=numeric)
+    got = page_table("Every run", headings, rows, numeric=numeric)
     return replace(got, left_out=len(order) - len(got.rows))
 
 

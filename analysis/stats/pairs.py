@@ -1,8 +1,8 @@
-"""Methods compared two by two over the seeds they share: Wilcoxon signed-rank, with effect size.
+"""Methods compared in pairs over the seeds they share: Wilcoxon signed-rank test, effect size.
 
-Wilcoxon (1945); zero differences are dropped, as he does. The effect size is the matched-pairs
+Wilcoxon (1945); zero differences are dropped, as there. The effect size is the matched-pairs
 rank-biserial correlation (Kerby 2014): (W+ - W-) / (W+ + W-), from -1 to 1. p-values are adjusted
-by Holm (1979) over all pairs of one protocol, data set and figure.
+by Holm (1979) over all pairs of one protocol, data set and metric.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.records.benchmark import BenchmarkTable
-from analysis.records.labels import variant_text
-from analysis.stats.summary import Group, Record, grouped, joined, metrics
+from analysis.records.labels import full_label
+from analysis.stats.summary import Group, RunRow, grouped, joined, metrics
 from drnas_ray.core.errors import UserError, unknown_name
+from drnas_ray.results.status import Status
 
 MOST_ROWS = 60
-"""Methods of one comparison: their pairs grow with the square (60 make 1,770)."""
+"""Methods compared at once: the number of pairs grows with the square (60 make 1,770)."""
 _EXACT = 12
-"""Differences up to which a test with ties goes through all 2^n signs."""
+"""With ties, up to this many differences the test enumerates all 2^n signs."""
 _COLUMNS = {
     "protocol": "string",
     "dataset": "string",
@@ -46,26 +47,26 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Signed:
-    """A signed-rank test of differences."""
+class SignedRank:
+    """The result of a signed-rank test of differences."""
 
     p_value: float
-    """Two-sided; 1 where all differences are zero, nan where there are none."""
+    """Two-sided; 1 if all differences are zero, NaN if there are none."""
     effect_size: float
-    """Rank-biserial; 0 where all differences are zero, nan where there are none."""
+    """Rank-biserial; 0 if all differences are zero, NaN if there are none."""
 
 
-def signed_rank(differences: NDArray[np.float64]) -> Signed:
-    """Wilcoxon's test that differences are symmetric about zero.
+def signed_rank(differences: NDArray[np.float64]) -> SignedRank:
+    """Wilcoxon's test that the differences (n,) are symmetric about zero.
 
-    Exact without ties up to 50 non-zero differences, with ties up to 12; else the normal
+    Exact without ties up to 50 non-zero differences, with ties up to 12; otherwise the normal
     approximation with correction for ties.
     """
     if not len(differences):
-        return Signed(math.nan, math.nan)
+        return SignedRank(math.nan, math.nan)
     kept = differences[differences != 0]
     if not len(kept):
-        return Signed(1.0, 0.0)
+        return SignedRank(1.0, 0.0)
     sizes = np.abs(kept)
     ranks = stats.rankdata(sizes)
     up, down = float(ranks[kept > 0].sum()), float(ranks[kept < 0].sum())
@@ -76,11 +77,11 @@ def signed_rank(differences: NDArray[np.float64]) -> Signed:
         exact = not tied and len(kept) <= 50
         result = stats.wilcoxon(kept, method="exact" if exact else "approx")
         p_value = float(result.pvalue)
-    return Signed(p_value, (up - down) / (up + down))
+    return SignedRank(p_value, (up - down) / (up + down))
 
 
 def _exact(ranks: NDArray[np.float64], up: float) -> float:
-    """The share of all assignments of signs whose rank sum is as far from the middle or farther."""
+    """The share of all assignments of signs with a rank sum at least as far from the middle."""
     sums = np.zeros(1)
     for rank in ranks:
         sums = np.concatenate([sums, sums + rank])
@@ -90,7 +91,7 @@ def _exact(ranks: NDArray[np.float64], up: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given; nan stays nan and is not counted."""
+    """Holm's adjusted p-values, in the order given; NaN stays NaN and is not counted."""
     order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted = [math.nan] * len(p_values)
     largest = 0.0
@@ -101,22 +102,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _name(group: Group) -> str:
-    return ", ".join(filter(None, (group.label, variant_text(group.variant))))
+    return full_label(group.label, group.variant)
 
 
-def _by_seed(records: Sequence[Record], metric: str) -> dict[int, float]:
-    """Seed to figure; the mean, should a seed have several runs."""
+def _by_seed(run_rows: Sequence[RunRow], metric: str) -> dict[int, float]:
+    """Seed -> accuracy; the mean if a seed has several runs."""
     found: dict[int, list[float]] = {}
-    for record in records:
-        value = record.get(metric)
-        if record["status"] == "done" and value is not None and math.isfinite(value):
-            found.setdefault(record["seed"], []).append(float(value))
+    for run in run_rows:
+        value = run.get(metric)
+        if run["status"] == Status.done and value is not None and math.isfinite(value):
+            found.setdefault(run["seed"], []).append(float(value))
     return {seed: float(np.mean(values)) for seed, values in found.items()}
 
 
-def _comparison(first: Mapping[int, float], second: Mapping[int, float]) -> Record:
+def _comparison(first: Mapping[int, float], second: Mapping[int, float]) -> RunRow:
     seeds = sorted(first.keys() & second.keys())
-    # Rounding errors, 1e-14 here, would part what is tied and hide what is equal.
+    # Rounding errors (about 1e-14) would break ties and hide equal values.
     differences = np.round([first[seed] - second[seed] for seed in seeds], 9)
     test = signed_rank(differences)
     some = len(differences) > 0
@@ -146,29 +147,29 @@ def _pairs(names: Sequence[str], against: str | None, place: str) -> Iterator[tu
 def paired(
     runs: pd.DataFrame, benchmark: BenchmarkTable | None = None, against: str | None = None
 ) -> pd.DataFrame:
-    """One row for each two methods on a data set, or for each method beside `against`.
+    """One row per pair of methods on a data set, or per method compared with `against`.
 
     Columns: protocol, dataset, retrain_epochs, metric; first and second, the methods (with their
-    variant); n_pairs, the seeds that both have a figure for; n_first_better, n_equal,
-    n_second_better; mean_difference and median_difference, first less second in percent points;
+    variant); n_pairs, the seeds for which both have a value; n_first_better, n_equal,
+    n_second_better; mean_difference and median_difference, first minus second in percentage points;
     effect_size, p_value, p_holm. With fewer than 6 pairs no p_value can be below 0.05.
 
-    Raises UserError for a name that no run has, for more than 60 methods with none to compare
-    with, or as `summary` does.
+    Raises UserError if no run has the name `against`, for more than 60 methods without `against`,
+    or as `summary` does.
     """
-    families: dict[tuple[str, str, int | None], dict[str, Sequence[Record]]] = {}
-    for group, records in grouped(joined(runs, benchmark), benchmark).items():
+    families: dict[tuple[str, str, int | None], dict[str, Sequence[RunRow]]] = {}
+    for group, run_rows in grouped(joined(runs, benchmark), benchmark).items():
         family = families.setdefault((group.protocol, group.dataset, group.retrain_epochs), {})
-        family[_name(group)] = records
+        family[_name(group)] = run_rows
     everyone = list(dict.fromkeys(name for members in families.values() for name in members))
     if against is not None and against not in everyone:
         raise unknown_name("method of these runs", against, everyone)
-    rows: list[Record] = []
+    rows: list[RunRow] = []
     for (protocol, dataset, epochs), members in families.items():
         if against is not None and against not in members:
             continue
         for metric in metrics(benchmark):
-            figures = {name: _by_seed(records, metric) for name, records in members.items()}
+            figures = {name: _by_seed(run_rows, metric) for name, run_rows in members.items()}
             family_rows = [
                 {
                     "protocol": protocol,

@@ -1,4 +1,4 @@
-"""The accuracy-cost Pareto front of cells."""
+"""The Pareto front of cells: accuracy against cost."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def pareto(cost: NDArray[np.floating], accuracy: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Places of the cells that no other beats: none is as cheap and better, or cheaper and as good.
+    """Indices of the cells that no other cell dominates, by rising cost (and so accuracy).
 
-    cost, accuracy: (n,); a cell without a figure (nan) counts not. By rising cost, so by rising
-    accuracy too; of cells alike in both, the first.
+    A cell dominates another if it is as cheap and more accurate, or cheaper and as accurate. cost,
+    accuracy: (n,); cells where either is not finite are left out; of equal cells, the first stays.
     """
     known = np.flatnonzero(np.isfinite(cost) & np.isfinite(accuracy))
     order = known[np.lexsort((known, -accuracy[known], cost[known]))]

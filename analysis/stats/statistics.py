@@ -1,7 +1,7 @@
 """Statistics of methods over seeds: location, spread, regret, intervals, collapse, agreement.
 
-`statistics` has a row for each method, data set and figure; `paired` (from `analysis.stats.pairs`)
-one for each two methods. Nothing here averages protocols, data sets or retraining recipes together.
+`statistics` has a row per method, data set and metric; `paired` (in `analysis.stats.pairs`) one per
+pair of methods. Nothing here averages over protocols, data sets or retraining recipes.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from scipy import stats
 from analysis.cells.collapse import Fate, fate
 from analysis.records.benchmark import BenchmarkTable
 from analysis.stats.pairs import paired
-from analysis.stats.summary import Group, Record, finite, grouped, joined, metrics
+from analysis.stats.summary import Group, RunRow, finite, grouped, joined, metrics
+from drnas_ray.results.status import Status
 
 RESAMPLES = 9_999
 CONFIDENCE = 0.95
 _BATCH = 1_000_000
-"""Numbers drawn at once: bounds the memory of a bootstrap."""
+"""Numbers drawn at once: bounds the memory that a bootstrap takes."""
 _SEED = 0
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (BCa, Efron 1987): the same for the same values.
+    """(low, high): 95 % bootstrap interval of the mean of values (n,) (BCa, Efron 1987).
 
-    nan for fewer than two values; the value itself where all are equal.
+    Equal values, in any order, give equal intervals. NaN for fewer than two values; the value
+    itself if all are equal.
     """
     if len(values) < 2:
         return math.nan, math.nan
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
     result = stats.bootstrap(
-        (np.sort(values),),  # so that the order of runs decides nothing
+        (np.sort(values),),  # so that the order of runs does not matter
         np.mean,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
@@ -49,7 +51,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _location(values: NDArray[np.float64]) -> Record:
+def _location(values: NDArray[np.float64]) -> RunRow:
     if not len(values):
         names = ("mean", "std", "median", "q1", "q3", "iqr", "best", "ci_low", "ci_high")
         return {"n": 0, **dict.fromkeys(names, math.nan)}
@@ -69,20 +71,20 @@ def _location(values: NDArray[np.float64]) -> Record:
     }
 
 
-def _optimum(records: Sequence[Record], metric: str, benchmark: BenchmarkTable | None) -> float:
-    """The largest figure of any cell of the benchmark; nan without one."""
+def _optimum(run_rows: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None) -> float:
+    """The benchmark's highest accuracy of any cell; NaN without a benchmark."""
     if benchmark is None:
         return math.nan
-    record = records[0]
+    run = run_rows[0]
     split = "valid" if "valid" in metric else "test"
-    return benchmark.best(record["data_name"], split)
+    return benchmark.best(run["data_name"], split)
 
 
-def _cells(done: Sequence[Record]) -> Record:
-    """Collapse, and agreement between runs, of the cells that were derived."""
-    known = [record for record in done if record["canonical"] is not None]
-    fates = [fate(record["space"], record["canonical"]) for record in known]
-    counts = Counter(record["canonical"] for record in known)
+def _cells(done: Sequence[RunRow]) -> RunRow:
+    """How many derived cells collapsed, and how many runs found the same one."""
+    known = [run for run in done if run["canonical"] is not None]
+    fates = [fate(run["space"], run["canonical"]) for run in known]
+    counts = Counter(run["canonical"] for run in known)
     return {
         "n_cells": len(counts),
         "n_same_cell": max(counts.values(), default=0),
@@ -94,15 +96,15 @@ def _cells(done: Sequence[Record]) -> Record:
 
 
 def _row(
-    group: Group, records: Sequence[Record], metric: str, benchmark: BenchmarkTable | None
-) -> Record:
-    done = [record for record in records if record["status"] == "done"]
+    group: Group, run_rows: Sequence[RunRow], metric: str, benchmark: BenchmarkTable | None
+) -> RunRow:
+    done = [run for run in run_rows if run["status"] == Status.done]
     figures = _location(finite(done, metric))
-    optimum = _optimum(records, metric, benchmark)
+    optimum = _optimum(run_rows, metric, benchmark)
     return {
         **vars(group),
         "metric": metric,
-        "n_runs": len(records),
+        "n_runs": len(run_rows),
         "n_done": len(done),
         **figures,
         "optimum": optimum,
@@ -115,19 +117,19 @@ def _row(
 def statistics(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> pd.DataFrame:
     """One row per (protocol, label, variant, data set, metric), in order of first appearance.
 
-    Columns: those five and retrain_epochs; n_runs, n_done; of the n done runs with a figure, in
+    Columns: those five and retrain_epochs; n_runs, n_done; of the n done runs with a value, in
     percent: mean, std (n - 1), median, q1, q3, iqr, best, ci_low and ci_high (`interval`); with a
-    benchmark optimum, regret_mean and regret_best (optimum less mean or best, in percent points);
+    benchmark optimum, regret_mean and regret_best (optimum minus mean or best, percentage points);
     of all done runs' cells: n_cells (distinct canonical ones), n_same_cell (runs that found the
     commonest), n_collapsed = n_all_skip + n_cut_off, n_without_convolution
     (`analysis.cells.collapse`).
 
-    runs: as `analysis.records.load` gives them. Raises UserError as `summary` does.
+    runs: as `analysis.records.load` returns them. Raises UserError as `summary` does.
     """
     groups = grouped(joined(runs, benchmark), benchmark)
     rows = [
-        _row(group, records, metric, benchmark)
-        for group, records in groups.items()
+        _row(group, run_rows, metric, benchmark)
+        for group, run_rows in groups.items()
         for metric in metrics(benchmark)
     ]
     return pd.DataFrame(rows).astype({"retrain_epochs": "Int64"})

@@ -1,4 +1,4 @@
-"""The comparison table: methods as rows, data sets as columns. `to_...` writes it."""
+"""The comparison table: methods as rows, data sets as columns. `to_...` write it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.benchmark import BenchmarkTable
-from analysis.records.labels import variant_text
+from analysis.records.labels import full_label
 from analysis.stats.summary import BENCHMARK, STATISTICS, metrics, summary
 from analysis.tables.markup import to_html, to_html_page, to_latex
-from analysis.tables.notes import note
+from analysis.tables.notes import notes
 from analysis.tables.render import Cell, Table, to_csv, to_markdown, to_parquet, to_rich, to_text
 
 _HEADING = {
@@ -36,7 +36,7 @@ def _cell(row: Mapping[str, Any], metric: str) -> Cell:
 def _optimal(
     places: Sequence[tuple[str, str]], runs: pd.DataFrame, benchmark: BenchmarkTable
 ) -> tuple[Cell, ...]:
-    """The table's own maximum of each column: read off, so there is no n to give."""
+    """The benchmark's maximum in each column: not an average over runs, so without n."""
     once = runs.drop_duplicates("dataset")
     names = {
         label: json.loads(config)["data"]["name"]
@@ -66,7 +66,7 @@ def _tidy(frame: pd.DataFrame, names: tuple[str, ...], source: str) -> pd.DataFr
 
 
 def _label(row: Mapping[str, Any], recipe: int | None, protocols: bool, recipes: bool) -> str:
-    label = ", ".join(filter(None, (row["label"], variant_text(row["variant"]))))
+    label = full_label(row["label"], row["variant"])
     if protocols:
         label += f" [{row['protocol']}]"
     if recipes:
@@ -77,8 +77,8 @@ def _label(row: Mapping[str, Any], recipe: int | None, protocols: bool, recipes:
 def table(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> Table:
     """Methods as rows, data sets as columns (with a benchmark: valid and test of each).
 
-    Rows and columns come in order of first appearance; several protocols or retraining recipes
-    get rows of their own, labelled. Raises UserError as `summary` does.
+    Rows and columns are in order of first appearance; each protocol and retraining recipe has its
+    own rows, labelled if there are several. Raises UserError as `summary` does.
     """
     frame = summary(runs, benchmark)
     names = metrics(benchmark)
@@ -105,7 +105,7 @@ def table(runs: pd.DataFrame, benchmark: BenchmarkTable | None = None) -> Table:
     return Table(
         columns=tuple(f"{dataset}{_HEADING[metric]}" for dataset, metric in places),
         rows=tuple(lines),
-        notes=note(runs, frame, benchmark),
+        notes=notes(runs, frame, benchmark),
         tidy=_tidy(frame, names, "retrained" if benchmark is None else benchmark.label),
     )
 

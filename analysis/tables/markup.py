@@ -40,9 +40,9 @@ def _latex(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A booktabs tabular and the note below it; needs \usepackage{booktabs}.
+    r"""A booktabs tabular with the notes below it; needs \usepackage{booktabs}.
 
-    With grouped headings it is fitted to the line and needs graphicx too.
+    With grouped headings it is resized to the line width and also needs graphicx.
     """
     wide = bool(table.groups)
     packages = "booktabs,graphicx" if wide else "booktabs"
@@ -68,7 +68,7 @@ def _row_latex(line: list[str]) -> Iterator[str]:
         if number:
             yield rf"${number[1]} \pm {number[2]}${number[3]}"
             continue
-        # A row that begins with a bracket would be taken for an argument of the \\ before it.
+        # LaTeX would read a bracket at the start of a row as an argument of the \\ before it.
         yield f"{{}}{_latex(text)}" if text.startswith(("[", "*")) else _latex(text)
 
 
@@ -86,14 +86,15 @@ def _latex_groups(table: Table) -> Iterator[str]:
 
 
 def to_html(table: Table) -> str:
-    """A <table> with its note as caption, nothing but HTML: a page gives it its looks.
+    """A <table> with its notes as caption, without styles: those are up to the page.
 
-    Classes: `results` on the table; `word`, `number`, `plain` on cells.
+    Classes: `results` on the table; `word`, `number`, `plain` on cells. The report does not use it:
+    its tables have links, marks and sorting (analysis/report/templates).
     """
 
     def cell(place: int, value: Cell) -> str:
         kind = "word" if place in table.words else "number" if value.n else "plain"
-        # Sorting goes by the number in full; a printed figure begins with its own.
+        # The unrounded number to sort by; a published figure begins with its own.
         key = f' data-sort="{value.mean!r}"' if value.n else ""
         return f'<td class="{kind}"{key}>{html.escape(value.text())}</td>'
 
@@ -121,7 +122,7 @@ def to_html(table: Table) -> str:
 
 
 def to_html_page(table: Table, title: str) -> str:
-    """A whole page of one table, self-contained: no script, no request."""
+    """A page with one table, self-contained: no scripts, no requests."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

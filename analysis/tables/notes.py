@@ -1,4 +1,4 @@
-"""The note under a table: what was measured, how, over what, and what is left out."""
+"""The notes under a table: what was measured, how, over which runs, and which are left out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ import pandas as pd
 from analysis.records.benchmark import BenchmarkTable
 from analysis.stats.summary import metrics, recipe_epochs
 from drnas_ray.benchmarks.columns import CELLS
+from drnas_ray.results.status import NOT_DONE, Status
 
 _PROTOCOLS = {
-    "search": "search (each data set is searched itself)",
+    "search": "search (each data set has its own search)",
     "transfer": "transfer (the cell found on {}, looked up on every data set)",
 }
-_LEFT_OUT = (
-    ("diverged", "diverged"),
-    ("stopped", "stopped early by the tuning"),
-    ("error", "failed"),
-    ("running", "unfinished"),
-    ("pending", "not begun"),
-)
 
 
 def listed(values: Sequence[object], most: int = 6) -> str:
-    """`a, b, c`, and how many more there are than `most`."""
+    """`a, b, c`; after `most` values, only how many more there are."""
     texts = [str(value) for value in values]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
@@ -51,8 +45,8 @@ def _value(runs: pd.DataFrame, benchmark: BenchmarkTable | None) -> str:
             "benchmark's own seeds."
         )
         if benchmark.cells < CELLS:
-            text += f" The table knows {benchmark.cells:,} of {CELLS:,} cells."
-        text += " optimal: the largest figure of its column in that file."
+            text += f" The table has {benchmark.cells:,} of {CELLS:,} cells."
+        text += " optimal: the highest accuracy in that file, per column."
         if "cifar10" in set(runs["dataset"]) or "transfer" in set(runs["protocol"]):
             text += (
                 " cifar10: validation after training on half of the training images, test after"
@@ -83,14 +77,14 @@ def _spread(frame: pd.DataFrame, metric: str) -> str:
 
 
 def _budgets(runs: pd.DataFrame) -> list[str]:
-    """What the multi-trial rows asked, and how often; none where there are no such rows."""
+    """What methods without a supernet queried, and how often; empty if there are none."""
     if "queries" not in runs:
         return []
-    asked = runs[(runs["status"] == "done") & runs["queries"].notna()]
+    asked = runs[(runs["status"] == Status.done) & runs["queries"].notna()]
     sentences = []
     for source, here in asked.groupby(asked["config"].map(_asked), sort=False):
         labels = listed(list(dict.fromkeys(here["label"])))
-        sentences.append(f"{labels}: {_span(here['queries'])} cells asked for, each {source}.")
+        sentences.append(f"{labels}: {_span(here['queries'])} cells queried, each {source}.")
     return sentences
 
 
@@ -98,31 +92,31 @@ def _asked(config: str) -> str:
     settings = json.loads(config)
     benchmark = settings["benchmark"]
     if benchmark["table"] is not None:
-        text = f"judged by its 12-epoch validation figure in {Path(benchmark['table']).name}"
+        text = f"rated by its 12-epoch validation accuracy in {Path(benchmark['table']).name}"
         if settings["budget_s"] is not None:
             text += f", within {settings['budget_s']:g} simulated seconds"
         return text
     recipe = benchmark["train"]
     return (
         f"trained for {recipe['epochs']} epochs (C={recipe['channels']}, N={recipe['cells']}) on "
-        "one half of the training images and judged on the other"
+        "half of the training images and rated on the other half"
     )
 
 
 def _left_out(frame: pd.DataFrame, metric: str, benchmark: BenchmarkTable | None) -> str:
     parts = []
-    # A transferred run has a row of figures for each data set, and is one run.
+    # A transferred run has a row for each data set, but is one run.
     once = ["protocol", "label", "variant", "retrain_epochs"]
     transferred = frame["protocol"].str.startswith("transfer") & frame.duplicated(once)
     frame = frame[~transferred]
-    for name, text in _LEFT_OUT:
-        count = int(frame[f"n_{name}"].sum())
+    for status in NOT_DONE:
+        count = int(frame[f"n_{status}"].sum())
         if count:
-            parts.append(f"{count} {text}")
+            parts.append(f"{count} {status.word}")
     valueless = int((frame["n_done"] - frame[f"{metric}_n"]).sum())
     if valueless:
         parts.append(
-            f"{valueless} {'not retrained yet' if benchmark is None else 'without a figure'}"
+            f"{valueless} {'not retrained yet' if benchmark is None else 'without an accuracy'}"
         )
     total = int(frame["n_runs"].sum())
     if not parts:
@@ -130,12 +124,12 @@ def _left_out(frame: pd.DataFrame, metric: str, benchmark: BenchmarkTable | None
     return f"Left out of {total} runs: {', '.join(parts)}."
 
 
-def note(
+def notes(
     runs: pd.DataFrame, frame: pd.DataFrame, benchmark: BenchmarkTable | None
 ) -> tuple[str, ...]:
-    """The sentences under a table; `frame` is `summary(runs, benchmark)`."""
+    """The sentences under a table; frame: `summary(runs, benchmark)`."""
     last = metrics(benchmark)[-1]
-    devices = sorted({str(name) for name in runs["device"][runs["status"] == "done"].dropna()})
+    devices = sorted({str(name) for name in runs["device"][runs["status"] == Status.done].dropna()})
     sentences = [
         _protocol(runs),
         _value(runs, benchmark),

@@ -1,7 +1,7 @@
-"""A table, and how it is written: text, Markdown, CSV, Parquet; `markup` has the rest.
+"""A table, and its formats: text, Markdown, CSV, Parquet; `markup` has LaTeX and HTML.
 
-Every rendering carries the note that says which protocol, which figure, how many seeds, and how
-many runs are left out: numbers of different kinds look alike once they are copied.
+Every format includes the notes that say which protocol, which metric, how many seeds, and how many
+runs are left out: once numbers are copied elsewhere, nothing else tells them apart.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure: mean and sample standard deviation over n runs, or a text of its own."""
+    """Mean and sample standard deviation over n runs, or a text."""
 
     n: int = 0
     mean: float = math.nan
     std: float = math.nan
     missing: str = "not run"
-    """What to print where n is 0: why there is no figure, or a text that is none of ours."""
+    """What to print if n is 0: why there is no value, or a published or other text."""
     digits: int = 2
     """Decimals."""
 
     def text(self) -> str:
-        """`97.31 ± 0.20 (4)`, `97.31 (1)`, or what is missing."""
+        """`97.31 ± 0.20 (4)`, `97.31 (1)`, or `missing`."""
         if self.n == 0:
             return self.missing
         spread = "" if math.isnan(self.std) else f" ± {self.std:.{self.digits}f}"
@@ -43,23 +43,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table before it is written in some format."""
+    """A table, whatever the format."""
 
     columns: tuple[str, ...]
-    """Headings of the columns after the first, which is `first`."""
+    """Headings of the columns after the first; that one's heading is `first`."""
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    """(method, one cell a column)."""
+    """(method, one cell per column)."""
     notes: tuple[str, ...]
     tidy: pd.DataFrame
-    """The numbers in full, for CSV and Parquet: one row a figure or a comparison."""
+    """Unrounded numbers, for CSV and Parquet: one row per number or comparison."""
     groups: tuple[tuple[str, int], ...] = ()
-    """Headings above those of `columns`, each with how many columns it spans; () is none."""
+    """(heading, columns it spans) of a row above `columns`; () for no such row."""
     first: str = "Method"
     words: frozenset[int] = frozenset()
-    """Places of columns that hold words: set flush left."""
+    """Indices of columns that hold words, which are left-aligned."""
 
     def headings(self) -> tuple[str, ...]:
-        """`columns` in one line: a group's heading stands before each of its columns' own."""
+        """`columns` as a single row of headings: each is preceded by its group's heading."""
         if not self.groups:
             return self.columns
         above = [heading for heading, span in self.groups for _ in range(span)]
@@ -78,7 +78,7 @@ def _markdown(text: str) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table and the note below it."""
+    """A pipe table with the notes below it."""
     lines = [[table.first, *table.headings()], *table.lines()]
     text = ["| " + " | ".join(map(_markdown, line)) + " |" for line in lines]
     sides = (" --- |" if place in table.words else " ---: |" for place in range(len(table.columns)))
@@ -87,7 +87,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Tidy rows for machines, numbers in full; the note is a column of its own."""
+    """The tidy rows, numbers in full, with a column `note` that repeats the notes."""
     note_text = " ".join(table.notes)
     return str(table.tidy.assign(note=note_text).to_csv(index=False, lineterminator="\n"))
 
@@ -103,9 +103,9 @@ def to_parquet(table: Table) -> bytes:
 
 
 def to_rich(table: Table) -> RichTable:
-    """The table for a terminal; names are shown as they are, not read as markup.
+    """The table for a terminal; names are shown literally, not read as markup.
 
-    The columns of a group stand below each other in one: a terminal is narrow.
+    The columns of a group are stacked in one column: a terminal is narrow.
     """
     result = RichTable(
         caption=Text(" ".join(table.notes)),
@@ -127,7 +127,7 @@ def to_rich(table: Table) -> RichTable:
 
 
 def to_text(table: Table) -> str:
-    """What `to_rich` shows, as plain text as wide as it takes, for files and pipes."""
+    """What `to_rich` shows, as plain text of any width, for files and pipes."""
     made = to_rich(table)
     wide = Console(width=10_000, file=io.StringIO())
     width = max(80, wide.measure(made).maximum)
@@ -137,7 +137,7 @@ def to_text(table: Table) -> str:
 
 
 def _stacks(table: Table) -> Iterator[tuple[str, range]]:
-    """Heading and columns of each group; without groups, each column is one."""
+    """Heading and column indices of each group; without groups, each column is its own."""
     at = 0
     for heading, span in table.groups or [("", 1)] * len(table.columns):
         yield heading, range(at, at + span)

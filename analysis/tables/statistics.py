@@ -1,4 +1,4 @@
-"""Statistics and paired comparisons as tables to read."""
+"""Statistics and paired comparisons as readable tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.benchmark import BenchmarkTable
-from analysis.records.labels import variant_text
+from analysis.records.labels import full_label
 from analysis.stats.statistics import CONFIDENCE, RESAMPLES
 from analysis.tables.render import Cell, Table
 
@@ -29,7 +29,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _place(row: Mapping[str, Any]) -> list[Cell]:
-    """Protocol, data set and figure."""
+    """Protocol, data set and metric."""
     metric = _METRIC[row["metric"]]
     if not pd.isna(row["retrain_epochs"]):
         metric += f" {row['retrain_epochs']} epochs"
@@ -46,9 +46,9 @@ def _source(benchmark: BenchmarkTable | None) -> str:
 
 
 def _statistics_row(row: Mapping[str, Any]) -> tuple[str, tuple[Cell, ...]]:
-    label = ", ".join(filter(None, (row["label"], variant_text(row["variant"]))))
+    label = full_label(row["label"], row["variant"])
     if row["n"] == 0:
-        what = "not run" if row["n_done"] == 0 else "no figure"
+        what = "not run" if row["n_done"] == 0 else "no accuracy"
         cells = [Cell(missing=what), *[Cell(missing="")] * 5]
     else:
         low, high = row["ci_low"], row["ci_high"]
@@ -66,22 +66,22 @@ def _statistics_row(row: Mapping[str, Any]) -> tuple[str, tuple[Cell, ...]]:
 
 
 def statistics_table(frame: pd.DataFrame, benchmark: BenchmarkTable | None) -> Table:
-    """`statistics(runs, benchmark)` to read; `tidy` is the frame itself."""
+    """The frame of `analysis.stats.statistics.statistics` as a table to read."""
     return Table(
         columns=(
-            "Protocol", "Data set", "Figure", "Mean ± std (n)",
+            "Protocol", "Data set", "Metric", "Mean ± std (n)",
             f"{CONFIDENCE:.0%} interval", "Median", "IQR", "Best", "Regret", "Collapsed", "Cells",
         ),
         rows=tuple(_statistics_row(row) for row in _rows(frame)),
         notes=(
             _source(benchmark),
-            "Std: n - 1 in the denominator.",
+            "Std: with n - 1 in the denominator.",
             f"Interval of the mean: BCa bootstrap, {RESAMPLES:,} resamples, fixed seed.",
-            "Regret: the table's optimum less the mean, in percent points."
+            "Regret: the benchmark's optimum minus the mean, in percentage points."
             if benchmark
             else "Regret needs --benchmark.",
-            "Collapsed: finished runs whose cell gives zero or a multiple of its input.",
-            "Cells: how many different ones (canonical) the finished runs found.",
+            "Collapsed: finished runs whose cell outputs zero or a multiple of its input.",
+            "Cells: how many distinct (canonical) cells the finished runs found.",
         ),
         tidy=frame,
         words=frozenset({0, 1, 2}),
@@ -104,20 +104,20 @@ def _paired_row(row: Mapping[str, Any]) -> tuple[str, tuple[Cell, ...]]:
 
 
 def paired_table(frame: pd.DataFrame, benchmark: BenchmarkTable | None) -> Table:
-    """`analysis.stats.pairs.paired(runs, benchmark)` to read; `tidy` is the frame itself."""
+    """The frame of `analysis.stats.pairs.paired` as a table to read."""
     return Table(
         columns=(
-            "Against", "Protocol", "Data set", "Figure", "Pairs", "Better / equal / worse",
+            "Against", "Protocol", "Data set", "Metric", "Pairs", "Better / equal / worse",
             "Mean difference", "Median", "Effect", "p", "p (Holm)",
         ),
         rows=tuple(_paired_row(row) for row in _rows(frame)),
         notes=(
             _source(benchmark),
-            "Pairs: seeds that both have. Differences: first less second, in percent points.",
+            "Pairs: seeds that both have. Differences: first minus second, in percentage points.",
             "p: Wilcoxon's signed-rank test, two-sided, zeros dropped (all zero: 1); with fewer "
             "than 6 pairs it can't be below 0.05.",
             "Effect: matched-pairs rank-biserial correlation, -1 to 1.",
-            "Holm: over all pairs here of one protocol, data set and figure.",
+            "Holm: over all pairs here of one protocol, data set and metric.",
         ),
         tidy=frame,
         words=frozenset({0, 1, 2, 3}),

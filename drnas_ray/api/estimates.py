@@ -20,11 +20,11 @@ def estimate(sweep: SweepConfig, measured: Sequence[Path]) -> Estimate:
 
     Raises UserError for a sweep that can't be run, or a folder without a measured epoch.
     """
-    from analysis.progress.epoch_times import paces
+    from analysis.progress.epoch_times import epoch_times
     from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.plan.estimate import estimate as estimated
 
-    known = [run for folder in measured for run in paces(folder)]
+    known = [run for folder in measured for run in epoch_times(folder)]
     return estimated(sweep, checked_plan(sweep), known)
 
 

@@ -15,7 +15,7 @@ from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.derive.derive import Derived
-    from analysis.derive.strengths import Learnt
+    from analysis.derive.searched_run import SearchedRun
     from analysis.records.benchmark import BenchmarkTable
     from drnas_ray.benchmarks.costs import NetSize
     from drnas_ray.config import DataSettings
@@ -90,8 +90,8 @@ def derive(
     """
     from rich.progress import track
 
-    from analysis.derive import view as derivedview
-    from analysis.derive.find import find
+    from analysis.derive import view
+    from analysis.derive.find_runs import find_runs
     from analysis.derive.limits import Limit
     from analysis.records.benchmark import BenchmarkTable
     from drnas_ray.api.exports import check_target, write
@@ -103,7 +103,7 @@ def derive(
     limits += [Limit(name, most) for name, most in pairs if most is not None]
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     latencies = None if hardware is None else Hardware(hardware)
-    found = find(place)
+    found = find_runs(place)
     say(found.left_out)
     target = check_target(out_path, forms or (), len(found.runs), found.folder)
     data = None if dataset is None else DataSettings(name=dataset)
@@ -117,15 +117,15 @@ def derive(
         hardware=latencies,
     )
     say(map(str, refused))
-    say(_doubts(derived, known))
+    say(_warnings(derived, known))
     few = not forms or len(derived) < 3
     shown = track(derived, "exporting", console=err, transient=True, disable=few)
     files = [file for one in shown for file in write(one, forms or (), target, data_root)]
     if as_json:
         _print_json(derived, files)
     else:
-        out.print(derivedview.to_rich(derived))
-        for line in derivedview.lines(derived):
+        out.print(view.to_rich(derived))
+        for line in view.lines(derived):
             out.print(escaped(line), highlight=False)
         for path, weights in files:
             about = "" if weights is None else f"  weights {weights}"
@@ -135,7 +135,7 @@ def derive(
 
 
 def _derived(
-    runs: list[tuple[Learnt, NetSize]], **how: Any
+    runs: list[tuple[SearchedRun, NetSize]], **how: Any
 ) -> tuple[list[Derived], list[UserError]]:
     """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
     from rich.progress import track
@@ -155,7 +155,7 @@ def _derived(
 
 
 def _size(
-    run: Learnt,
+    run: SearchedRun,
     data: DataSettings | None,
     channels: int | None,
     cells: int | None,
@@ -172,7 +172,7 @@ def _size(
     return NetSize(images, **{name: size for name, size in given.items() if size})
 
 
-def _doubts(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[str]:
+def _warnings(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[str]:
     """What the reader of the table should know."""
     for one in derived:
         run = one.run

@@ -24,11 +24,11 @@ def status(
     import json
 
     from analysis.progress.gpu_share import gpu_shares
-    from analysis.progress.status import status as look
+    from analysis.progress.status import sweep_progress
     from analysis.records.collect import collect
 
     collected = collect(results)
-    found = look(collected)
+    found = sweep_progress(collected)
     shares = gpu_shares(collected)
     if as_json:
         plain = dataclasses.asdict(found) | {"groups": found.groups.to_dict("records")}
@@ -48,18 +48,18 @@ def status(
 def _progress(found: Any) -> Any:
     from rich.table import Table as Printed
 
-    from analysis.progress.status import STATES
+    from drnas_ray.results.status import Status
 
-    # Only the states there are: all of them leave no room for names on 80 columns.
+    # Only statuses that occur: all of them would leave no room for names on 80 columns.
     rows = found.groups.to_dict("records")
-    states = [state for state in STATES if any(row[state] for row in rows)]
+    statuses = [status for status in Status if any(row[status] for row in rows)]
     table = Printed("", "", "data set")
-    for heading in (*states, "epochs"):
+    for heading in (*statuses, "epochs"):
         table.add_column(heading, no_wrap=True)
     table.add_column("trial time left")
     for row in rows:
         left = "unknown" if math.isnan(row["left_s"]) else _time(row["left_s"])
-        counts = (str(row[state] or "") for state in states)
+        counts = (str(row[status] or "") for status in statuses)
         epochs = f"{row['epochs']}/{row['epochs_total']}"
         table.add_row(row["work"], escaped(row["label"]), row["dataset"], *counts, epochs, left)
     return table

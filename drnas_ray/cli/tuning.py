@@ -33,10 +33,10 @@ def tuning(
 
 def show(found: PublishedTuning) -> None:
     """Print the best points, what mattered, and where the files lie."""
-    from analysis.tuning.points import tuning_note
+    from analysis.tuning.results import tuning_notes
 
     out.print(_printable(found.best))
-    for sentence in tuning_note(found.tuning):
+    for sentence in tuning_notes(found.tuning):
         out.print(escaped(sentence), highlight=False)
     mattered = found.importance
     if mattered is None:
@@ -57,13 +57,13 @@ def show(found: PublishedTuning) -> None:
 def _printable(frame: Any) -> Any:
     from rich.table import Table
 
-    from analysis.tuning.points import figure_text
+    from analysis.tuning.results import value_text
 
     table = Table()
     for column in frame.columns:
         table.add_column(str(column), justify="right")
     for row in frame.itertuples(index=False):
-        table.add_row(*(escaped(figure_text(value)) for value in row))
+        table.add_row(*(escaped(value_text(value)) for value in row))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -27,7 +29,12 @@ class Status(StrEnum):
         return _WORDS.get(self, self.value)
 
 
-_WORDS = {Status.error: "failed", Status.running: "unfinished", Status.pending: "not begun"}
+_WORDS = {
+    Status.stopped: "stopped early",
+    Status.running: "unfinished",
+    Status.error: "failed",
+    Status.pending: "not begun",
+}
 
 ENDED = (Status.done, Status.diverged, Status.stopped)
 """Nothing is left to do."""
@@ -37,3 +44,9 @@ BEST_FIRST = (
     Status.done, Status.diverged, Status.stopped, Status.error, Status.running, Status.pending,
 )  # fmt: skip
 """Of several records of one run, the one whose status comes first counts."""
+
+
+def counts_text(statuses: Iterable[str]) -> str:
+    """`2 stopped early, 1 failed`: how many have each status but `done`, empty if none has."""
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[one]:,} {one.word}" for one in NOT_DONE if counts[one])

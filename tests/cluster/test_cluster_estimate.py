@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from analysis.progress.epoch_times import paces
+from analysis.progress.epoch_times import epoch_times
 from drnas_ray.cli import app
 from drnas_ray.cluster.capacity import Workers, workers
 from drnas_ray.core.errors import UserError
@@ -138,7 +138,7 @@ def test_a_measured_folder_gives_the_hours(tmp_path: Path, monkeypatch: pytest.M
     }.items():  # fmt: skip
         words += ["--set", f"{key}={value}"]
     assert CliRunner().invoke(app, words).exit_code == 0
-    (pace,) = paces(folder)
+    (pace,) = epoch_times(folder)
     assert pace.epoch_s > 0
     assert not pace.on_gpu
     file = tmp_path / "tiny.yaml"
@@ -186,4 +186,4 @@ def test_a_wrong_estimate_is_one_line(
 
 def test_a_folder_without_epochs_measures_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        paces(tmp_path)
+        epoch_times(tmp_path)

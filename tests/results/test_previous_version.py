@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from analysis.derive.find import find
-from analysis.progress.status import status
+from analysis.derive.find_runs import find_runs
+from analysis.progress.status import sweep_progress
 from analysis.records.collect import Collected, collect, export
 from analysis.records.load import load
 from analysis.report import render
 from analysis.tables.comparison import table, to_csv
-from analysis.tuning.points import best, tunings
+from analysis.tuning.results import best, tunings
 from drnas_ray.cli import app
 from drnas_ray.parsing import run_config, validated
 from drnas_ray.results.journal import Journal, PointStatus
@@ -105,7 +105,7 @@ def rows_of(folder: Path, kind: str) -> list[dict[str, Any]]:
 def test_cells_can_be_derived_from_the_trials_and_from_the_export(tmp_path: Path) -> None:
     for kind in KINDS:
         shutil.copy(KEPT / "sweep" / f"{kind}.parquet", tmp_path)
-    by_trials, by_export = find(KEPT / "sweep"), find(tmp_path)
+    by_trials, by_export = find_runs(KEPT / "sweep"), find_runs(tmp_path)
     kept = {row["run_id"]: row for row in rows_of(KEPT / "sweep", "runs")}
     last = {row["run_id"]: row for row in rows_of(KEPT / "sweep", "epochs")}
     assert [run.run_id for run in by_trials.runs] == [run.run_id for run in by_export.runs]

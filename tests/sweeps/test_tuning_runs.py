@@ -12,7 +12,7 @@ import pytest
 from sweep_runs import driver, drnas, rows, write_sweep
 
 from analysis.records.collect import export
-from analysis.tuning.points import best, tunings
+from analysis.tuning.results import best, tunings
 
 TUNED: dict[str, Any] = {
     "methods": ["drnas"],
@@ -95,7 +95,7 @@ def test_a_stopped_point_is_not_a_failure(undisturbed: Path) -> None:
     counted = Counter(row["run_id"] for row in rows(undisturbed, "epochs"))
     assert counted == {run["run_id"]: run["epochs_done"] for run in runs}
     text = (undisturbed.parent / "text").read_text()
-    assert "were stopped early: not ranked" in text
+    assert "Not ranked, of " in text and " stopped early." in text
     assert "random until 3, then HyperOpt (TPE) until 7" in text
 
 

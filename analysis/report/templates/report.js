@@ -1,5 +1,5 @@
 "use strict";
-// Headings sort their table: numbers as numbers, what is missing last either way.
+// Headings sort their table: numbers as numbers, missing values last in either direction.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...[...table.tHead.rows].at(-1).cells];
   const body = table.tBodies[0];
@@ -11,7 +11,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.addEventListener("click", () => {
       const before = heading.getAttribute("aria-sort");
       const numeric = heading.classList.contains("num");
-      // Of figures the largest is looked for first.
+      // In a column of numbers readers usually want the largest first.
       const first = numeric ? "descending" : "ascending";
       const second = numeric ? "ascending" : "descending";
       const now = before === first ? second : first;
@@ -56,7 +56,7 @@ if (buttons) {
     });
   }
 }
-// On paper nothing can be opened: what was run is printed, and of the runs those that are open.
+// Paper can't be unfolded: print all of "What was run", and the runs that are open.
 const closed = () => document.querySelectorAll("#what-was-run details:not([open])");
 window.addEventListener("beforeprint", () => {
   for (const part of closed()) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,9 @@ from analysis.derive.candidates import candidates, draws, log_probability
 from analysis.derive.derive import derive
 from analysis.derive.dirichlet import dirichlet_shares
 from analysis.derive.limits import Limit
-from analysis.derive.strengths import Learnt
+from analysis.derive.searched_run import SearchedRun
 from analysis.derive.view import lines, notes, plain, to_rich
 from analysis.records.benchmark import BenchmarkTable
-from analysis.stats.pareto import pareto
 from drnas_ray.benchmarks.costs import NetSize, nb201_costs
 from drnas_ray.benchmarks.hardware import Hardware
 from drnas_ray.config import DataSettings
@@ -28,17 +28,17 @@ SPACE = NB201()
 CIFAR10 = NetSize(shape_of(DataSettings(name="cifar10")))
 
 
-def run_of(strengths, method="drnas", **over) -> Learnt:
+def run_of(strengths, method="drnas", **over) -> SearchedRun:
     values = {
         "run_id": "r0", "label": "DrNAS", "method": method, "space": "nb201", "seed": 0,
         "data": DataSettings(name="cifar10"), "epoch": 3, "ended": True,
         "strengths": np.asarray(strengths, float), "genotype": None,
         "distribution": "dirichlet" if method == "drnas" else "categorical",
     }  # fmt: skip
-    return Learnt(**{**values, **over})
+    return SearchedRun(**{**values, **over})
 
 
-def learnt(seed: int, pruned: bool = False) -> np.ndarray:
+def strengths_for(seed: int, pruned: bool = False) -> np.ndarray:
     rng = np.random.default_rng(seed)
     strengths = rng.gamma(1.0, size=SPACE.shape)
     if pruned:
@@ -95,7 +95,7 @@ def latencies(tmp_path_factory) -> Hardware:
 
 @pytest.mark.parametrize(("seed", "pruned"), [(0, False), (1, True)])
 def test_latency_limit_as_a_loop_over_all_cells_finds(latencies, seed, pruned):
-    strengths = learnt(seed, pruned)
+    strengths = strengths_for(seed, pruned)
     frame = pd.read_parquet(latencies.table.path)
     of = dict(zip(frame["arch"], frame["cifar10_phone_latency"], strict=True))
     expected = brute_force(strengths, of.get, 1.5, 10)
@@ -121,7 +121,7 @@ def test_limits_on_the_real_table_as_a_loop_finds(nb201_path, cost):
         costs, column = pd.read_parquet(hardware_path), f"cifar10_{cost.removesuffix('_ms')}"
     of = dict(zip(costs["arch"], costs[column], strict=True))
     most = float(costs[column].quantile(0.1))
-    strengths = learnt(2)
+    strengths = strengths_for(2)
     derived = derive(
         run_of(strengths),
         CIFAR10,
@@ -143,7 +143,7 @@ def test_limits_on_the_real_table_as_a_loop_finds(nb201_path, cost):
 
 def test_several_limits_are_all_kept(latencies):
     limits = [Limit("params_m", 0.4), Limit("flops_m", 50.0), Limit.latency("board=1")]
-    derived = derive(run_of(learnt(3)), CIFAR10, limits=limits, top=50, hardware=latencies)
+    derived = derive(run_of(strengths_for(3)), CIFAR10, limits=limits, top=50, hardware=latencies)
     assert len(derived.cells) == 50
     for limit in limits:
         assert (derived.cells[limit.cost] <= limit.most).all()
@@ -163,7 +163,7 @@ def test_without_a_limit_the_first_is_the_discretised_cell(seed):
     assert derived.cells["genotype"][0] == SPACE.discretise(strengths)
 
 
-def test_where_all_is_alike_cells_come_as_the_space_lists_them():
+def test_where_all_operations_are_equal_cells_come_as_the_space_lists_them():
     derived = derive(run_of(np.ones(SPACE.shape)), CIFAR10, top=30)
     assert list(derived.cells["genotype"]) == list(SPACE.every()[0][:30])
 
@@ -193,7 +193,7 @@ def test_ties_go_to_the_higher_joint_density():
 
 
 def test_pruned_operations_are_never_derived():
-    strengths = learnt(4, pruned=True)
+    strengths = strengths_for(4, pruned=True)
     derived = derive(run_of(strengths), CIFAR10, top=1000)
     assert len(derived.cells) == derived.considered == 3**6
     for cell in derived.cells["genotype"]:
@@ -234,13 +234,13 @@ def test_an_impossible_limit_names_the_least_that_can_be_had(latencies):
     frame = pd.read_parquet(latencies.table.path)
     with pytest.raises(UserError, match=r"run r0: no cell has at most 0.001 million parameters"
                        r": the smallest is 0.073306$"):  # fmt: skip
-        derive(run_of(learnt(0)), CIFAR10, limits=[Limit("params_m", 0.001)])
+        derive(run_of(strengths_for(0)), CIFAR10, limits=[Limit("params_m", 0.001)])
     least = frame["cifar10_phone_latency"].min()
     with pytest.raises(
         UserError, match=rf"at most 0.0001 ms on phone: the smallest is {least:.6g}$"
     ):
         limit = Limit.latency("phone=0.0001")
-        derive(run_of(learnt(0)), CIFAR10, limits=[limit], hardware=latencies)
+        derive(run_of(strengths_for(0)), CIFAR10, limits=[limit], hardware=latencies)
     # Where operations are pruned, the least among cells that are left: two 3x3 on every edge.
     only_conv = np.zeros(SPACE.shape)
     only_conv[..., OPS.index("nor_conv_3x3")] = 1.0
@@ -253,7 +253,7 @@ def test_limits_that_are_possible_alone_only(latencies):
     latency = dict(zip(frame["arch"], frame["cifar10_board_latency"], strict=True))
     quickest = min(latency, key=latency.get)
     most = latency[quickest] * 1.0000001
-    run = run_of(learnt(0))
+    run = run_of(strengths_for(0))
     genotypes, choices = SPACE.every()
     sizes = pd.Series(nb201_costs(choices, CIFAR10)[0] / 1e6, index=list(genotypes))
     limits = [Limit("params_m", sizes[quickest] - 1e-6), Limit("board_latency_ms", most)]
@@ -261,7 +261,7 @@ def test_limits_that_are_possible_alone_only(latencies):
     with pytest.raises(UserError) as caught:
         derive(run, CIFAR10, limits=limits, hardware=latencies)
     text = str(caught.value)
-    assert "together: with the others kept, the smallest are" in text
+    assert "together: within the other limits, the smallest are" in text
     assert f"{sizes[quickest]:.6g} million parameters" in text
     assert f"{left:.6g} ms on board" in text
 
@@ -279,13 +279,15 @@ def test_a_limit_that_limits_nothing(most):
 
 
 def test_limits_and_data_sets_that_the_tables_lack(latencies):
-    run = run_of(learnt(0))
+    run = run_of(strengths_for(0))
     with pytest.raises(UserError, match="ms on phone needs latencies: give --hardware"):
         derive(run, CIFAR10, limits=[Limit.latency("phone=1")])
     with pytest.raises(UserError, match="unknown device 'fone': did you mean 'phone'"):
         derive(run, CIFAR10, limits=[Limit.latency("fone=1")], hardware=latencies)
     with pytest.raises(UserError, match=r"no latencies for data set 'digits'.*--dataset"):
-        derive(run_of(learnt(0), data=DataSettings(name="digits")), CIFAR10, hardware=latencies)
+        derive(
+            run_of(strengths_for(0), data=DataSettings(name="digits")), CIFAR10, hardware=latencies
+        )
 
 
 # --- drawing ------------------------------------------------------------------------------------
@@ -293,7 +295,7 @@ def test_limits_and_data_sets_that_the_tables_lack(latencies):
 
 @pytest.mark.parametrize("method", ["drnas", "darts"])
 def test_draws_repeat_are_different_cells_and_hold_the_most_probable(method):
-    run = run_of(learnt(6, pruned=True), method)
+    run = run_of(strengths_for(6, pruned=True), method)
     drawn = candidates(run, 300)
     assert drawn.sampled
     assert list(drawn.genotypes) == list(candidates(run, 300).genotypes)
@@ -306,14 +308,14 @@ def test_draws_repeat_are_different_cells_and_hold_the_most_probable(method):
 
 
 def test_enough_draws_find_what_enumeration_finds():
-    strengths = learnt(7) ** 3  # peaked, so that 3,000 draws see the probable cells
+    strengths = strengths_for(7) ** 3  # peaked, so that 3,000 draws see the probable cells
     limit = Limit("params_m", 0.6)
     exact = derive(run_of(strengths), CIFAR10, limits=[limit], top=3)
     drawn = derive(run_of(strengths), CIFAR10, limits=[limit], top=3, samples=3000)
     pd.testing.assert_frame_equal(exact.cells, drawn.cells)
     assert drawn.sampled
     assert drawn.considered < exact.considered
-    with pytest.raises(UserError, match=r"no drawn cell has at most 0\.01 million"):
+    with pytest.raises(UserError, match=r"no sampled cell has at most 0\.01 million"):
         derive(run_of(strengths), CIFAR10, limits=[Limit("params_m", 0.01)], samples=100)
 
 
@@ -340,11 +342,11 @@ def test_dirichlet_draws_are_dirichlets_also_of_tiny_concentration():
     assert one.pvalue > 1e-4
 
 
-# --- what is printed, the front -----------------------------------------------------------------
+# --- what is printed -----------------------------------------------------------------
 
 
 def test_json_and_table(latencies):
-    run = run_of(learnt(8))
+    run = run_of(strengths_for(8))
     limit = Limit.latency("phone=2")
     derived = derive(run, CIFAR10, limits=[limit], top=3, hardware=latencies)
     values = plain(derived)
@@ -356,41 +358,15 @@ def test_json_and_table(latencies):
     assert values["cells"][0]["test_acc_pct"] is None
     heads = [column.header.replace("\n", " ") for column in to_rich([derived]).columns]
     assert heads == ["#", "cell", "log-prob", "params M", "FLOPs M", "phone ms", ""]
-    other = derive(run_of(learnt(9), "darts", run_id="r1"), CIFAR10)
+    other = derive(run_of(strengths_for(9), "darts", run_id="r1"), CIFAR10)
     assert [column.header for column in to_rich([derived, other]).columns][:2] == ["run", "seed"]
     assert len(lines([derived, other])) == 4
     assert "Dirichlet means or strengths as shares" in notes([derived, other])[0]
-    assert f"{derived.within:,} keep the limits (at most 2 ms on phone)." in notes([derived])
+    assert f"{derived.within:,} are within the limits (at most 2 ms on phone)." in notes([derived])
 
 
-def test_pareto_front_as_a_double_loop_finds():
-    rng = np.random.default_rng(0)
-    cost, accuracy = rng.integers(0, 12, 200) / 4, rng.integers(0, 30, 200) / 4
-    cost[:5], accuracy[5:10] = np.nan, np.nan
-    known = [i for i in range(200) if not (math.isnan(cost[i]) or math.isnan(accuracy[i]))]
-    expected = {
-        (cost[i], accuracy[i])
-        for i in known
-        if not any(
-            cost[j] <= cost[i]
-            and accuracy[j] >= accuracy[i]
-            and (cost[j], accuracy[j]) != (cost[i], accuracy[i])
-            for j in known
-        )
-    }
-    front = pareto(cost, accuracy)
-    assert [(cost[i], accuracy[i]) for i in front] == sorted(expected)
-    assert list(pareto(np.array([]), np.array([]))) == []
-
-
-@pytest.mark.parametrize("epochs", [12, 200])
-def test_the_source_names_the_epochs_of_the_tables_own_trainings(epochs):
-    figures = np.arange(15_625.0)
-    table = BenchmarkTable(
-        label="made up",
-        rows={SPACE.cell(index): index for index in range(15_625)},
-        columns={("cifar10", split): figures for split in ("valid", "test")},
-        epochs=epochs,
-    )
-    derived = derive(run_of(learnt(0)), CIFAR10, benchmark=table)
-    assert derived.sources == (f"accuracies on cifar10 after {epochs} epochs: made up",)
+@pytest.mark.parametrize("epochs", [200, 12])
+def test_the_notes_give_the_epochs_of_the_table(made_up_table, epochs):
+    table = replace(BenchmarkTable.open(made_up_table), epochs=epochs)
+    derived = derive(run_of(strengths_for(8)), CIFAR10, benchmark=table)
+    assert f"Accuracies on cifar10 after {epochs} epochs: {table.label}." in notes([derived])

@@ -107,7 +107,7 @@ def test_many_runs_give_one_cell_each_and_say_what_is_left_out(mixed):
     assert "a0 DARTS" in result.stdout
     assert "d0 #1  |" in result.stdout
     assert "#2" not in result.stdout
-    assert "run d3 has reported no epoch yet" in result.stderr
+    assert "run d3 has not reported an epoch yet" in result.stderr
     assert "run a3 has not ended: these are the strengths of epoch 2" in result.stderr
 
 

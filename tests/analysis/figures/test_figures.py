@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.stats import beta as beta_distribution
 from typer.testing import CliRunner
 
-from analysis.figures import FIGURES, Missing
-from analysis.figures.chosen import pareto_front
+from analysis.figures import FIGURES, Missing, Needs
+from analysis.figures.__main__ import PAGE, updated
 from analysis.figures.exploration import DRAWS
 from analysis.figures.progress import look_up
 from analysis.figures.strengths import draw_choices, entropies, nb201_index, strength_chunks
@@ -21,10 +21,14 @@ from analysis.records.collect import Collected
 from analysis.style import FORMATS, line_style, save
 from drnas_ray.cli import app
 
-BARE = {"exploration", "boxes", "pareto"}
-"""Those that need a table."""
-MEASURED = {"hessian", "landscape", "proposition1"}
-TUNED = {"tuning-parallel", "tuning-importance"}  # of points, not runs: test_analysis_tuning.py
+
+def needing(*needs: Needs) -> set[str]:
+    return {name for name, kind in FIGURES.items() if set(needs) & set(kind.needs)}
+
+
+NO_TABLE = needing(Needs.table, Needs.accuracies)
+MEASURED = needing(Needs.diagnostics)
+TUNED = needing(Needs.tuning)  # of points, not runs: tests/analysis/tuning
 
 
 @pytest.fixture(scope="module")
@@ -284,23 +288,6 @@ def test_boxes_of_retrainings(runs):
         FIGURES["boxes"].draw(data, None)
 
 
-def test_pareto_front_against_brute_force():
-    rng = np.random.default_rng(1)
-    cost, accuracy = rng.integers(0, 20, 300).astype(float), rng.random(300).round(2)
-    cost[:5], accuracy[5:9] = np.nan, np.nan
-    front = pareto_front(cost, accuracy)
-    known = np.flatnonzero(np.isfinite(cost) & np.isfinite(accuracy))
-    beaten = [
-        i for i in known
-        if any((cost[j] <= cost[i] and accuracy[j] > accuracy[i])
-               or (cost[j] < cost[i] and accuracy[j] >= accuracy[i]) for j in known)
-    ]  # fmt: skip
-    best = {(cost[i], accuracy[i]) for i in set(known) - set(beaten)}
-    assert {(cost[i], accuracy[i]) for i in front} == best
-    assert len(front) == len(best)
-    assert not len(pareto_front(np.array([np.nan]), np.array([1.0])))
-
-
 def test_pareto_without_costs(runs, table):
     with pytest.raises(Missing, match="has no costs"):
         FIGURES["pareto"].draw(runs, table)
@@ -328,7 +315,7 @@ def test_missing_says_what_would_bring_it(table):
     for name in MEASURED:
         with pytest.raises(Missing, match=rf"--set diagnostics\.{name}="):
             FIGURES[name].draw(plain, table)
-    for name in BARE:
+    for name in NO_TABLE:
         with pytest.raises(Missing, match="--benchmark"):
             FIGURES[name].draw(plain, None)
     for name in set(FIGURES) - TUNED - {"simplex"}:
@@ -381,7 +368,7 @@ def test_each_can_be_read_alone(name, runs, table):
         assert "Protocol: search" in written
     if name not in ("simplex", "cells", "landscape"):
         assert "n = 3 seeds" in written
-    if name in ("trajectory", "exploration", "boxes"):
+    if name in NO_TABLE | {"trajectory"}:
         assert table.label in written
     if name not in ("simplex", "cells"):
         labels = [axes.get_ylabel() + axes.get_xlabel() for axes in figure.axes]
@@ -430,6 +417,14 @@ def test_list_of_figures():
         assert kind.about in " ".join(result.output.split())
 
 
+def test_the_page_lists_the_figures():
+    """If it fails: `python -m analysis.figures` writes the list."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert updated(text) == text
+    for kind in FIGURES.values():
+        assert f"- **{kind.name}**: {kind.about.split()[0]}" in text
+
+
 def test_wrong_names_and_folders(tmp_path):
     result = invoke("trajektory", tmp_path)
     assert result.exit_code == 2
@@ -443,7 +438,7 @@ def test_figure_all_draws_what_it_can(mixed, tmp_path):
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     drawn = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert drawn == set(FIGURES) - MEASURED - TUNED - BARE | {"boxes"}
+    assert drawn == set(FIGURES) - MEASURED - TUNED - needing(Needs.table)
     assert "not drawn: hessian: no run measured the Hessian: search with" in result.output
     result = invoke("hessian", folder)
     assert result.exit_code == 2

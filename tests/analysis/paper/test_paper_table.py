@@ -98,7 +98,7 @@ def test_ours_beside_the_published(fake, benchmark):
     assert cells_of(table, "GAEA", "CIFAR-100 validation") == ("", "3.50 (1)")
     notes = " ".join(table.notes)
     assert benchmark.label in notes
-    assert "Not of this table: runs 1 on digits." in notes
+    assert "Not in this table: runs 1 on digits." in notes
     assert "Protocol: search" in notes
 
 
@@ -171,7 +171,7 @@ def test_cifar10_from_runs_of_the_darts_space(fake):
         "",
         "0 of 1 retrained",
     ]
-    assert "100 less the test accuracy" in " ".join(table.notes)
+    assert "100 minus the test accuracy" in " ".join(table.notes)
 
 
 def test_imagenet_rows_by_where_they_were_searched(fake):
@@ -191,8 +191,8 @@ def test_runs_of_another_space_are_not_of_the_table(fake):
     table = paper_table("cifar10", collect(fake.write()).runs)
     assert cells_of(table, "DrNAS", "Test error (%)")[1] == "not run"
     assert table.notes[-2:] == (
-        "Ours: none of the 1 runs is of this table.",
-        "Not of this table: runs 1 of space nb201.",
+        "Ours: none of the 1 runs belongs to this table.",
+        "Not in this table: runs 1 of space nb201.",
     )
 
 
@@ -215,7 +215,7 @@ def test_a_table_of_other_trainings_is_refused(fake, benchmark):
     fake.complete("d0", dataset="cifar10")
     runs = collect(fake.write()).runs
     for other in (replace(benchmark, epochs=12), replace(benchmark, cells=100)):
-        with pytest.raises(UserError, match=r"made_up\.parquet .* is of cells trained here for"):
+        with pytest.raises(UserError, match=r"made_up\.parquet .* has cells trained here for"):
             paper_table("nb201", runs, other)
         paper_table("cifar10", runs, other)  # that one looks nothing up
 

@@ -1,4 +1,4 @@
-"""How far a sweep is, by its files alone."""
+"""How far a sweep is, from its files alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from analysis.progress.status import status
+from analysis.progress.status import sweep_progress
 from analysis.records.collect import collect
 from drnas_ray.cli import app
 
@@ -29,7 +29,7 @@ def halfway(fake):
 
 
 def test_counts_epochs_and_time_left(halfway, fake):
-    found = status(collect(halfway), now_unix_s=fake.clock + 30)
+    found = sweep_progress(collect(halfway), now_unix_s=fake.clock + 30)
     rows = {(row["work"], row["label"]): row for row in found.groups.to_dict("records")}
     drnas, darts = rows["search", "DrNAS"], rows["search", "DARTS"]
     assert [drnas[name] for name in ("done", "running", "error", "pending")] == [2, 1, 0, 0]
@@ -47,12 +47,12 @@ def test_counts_epochs_and_time_left(halfway, fake):
 
 
 def test_silence_looks_like_death(halfway, fake):
-    assert not status(collect(halfway), now_unix_s=fake.clock + 3600).alive
+    assert not sweep_progress(collect(halfway), now_unix_s=fake.clock + 3600).alive
 
 
 def test_nothing_reported_yet(fake):
     fake.run("a0")
-    found = status(collect(fake.write()))
+    found = sweep_progress(collect(fake.write()))
     assert math.isnan(found.quiet_s) and math.isnan(found.left_s) and not found.alive
 
 
@@ -62,9 +62,9 @@ def test_the_command(halfway):
     assert shown.exit_code == 0, shown.output
     assert "silent: stopped or dead?" in shown.stdout and "--resume" in shown.stdout
     assert "failed: DARTS, seed 0, run d0: OOM: no memory" in shown.stdout
-    # A state that no run is in has no column: 80 are too few for all.
+    # A status that no run has gets no column: 80 characters are too few for all of them.
     assert "running" in shown.stdout and "diverged" not in shown.stdout
-    told = json.loads(run.invoke(app, ["status", str(halfway), "--json"]).stdout)
-    assert told["running"] == 1 and told["groups"][0]["label"] == "DrNAS"
+    shown_json = json.loads(run.invoke(app, ["status", str(halfway), "--json"]).stdout)
+    assert shown_json["running"] == 1 and shown_json["groups"][0]["label"] == "DrNAS"
     wrong = run.invoke(app, ["status", str(halfway / "nowhere")])
     assert wrong.exit_code == 2 and "no folder" in wrong.stderr

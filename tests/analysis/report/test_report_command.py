@@ -27,8 +27,8 @@ def test_it_writes_the_page_into_the_first_folder(fakes):
     assert result.stdout.strip() == str(path)
     page = parse(path.read_text())
     assert page.one("h1").text == "one, two"
-    stories = page.all("details", class_="run")
-    assert [story.one("h4").text for story in stories] == [
+    details = page.all("details", class_="run")
+    assert [detail.one("h4").text for detail in details] == [
         "one on digits, seed 0",
         "two on digits, seed 0",
     ]

@@ -213,17 +213,17 @@ def test_a_heavy_figure_goes_in_as_a_png(collected):
     assert (made.width, made.height) == (192, 192)
 
 
-def test_a_run_told_in_full(collected):
+def test_a_run_shown_in_full(collected):
     page = parse(render(collected))
-    story = page.all("details", class_="run")[0]
-    text = story.text
+    detail = page.all("details", class_="run")[0]
+    text = detail.text
     assert "DrNAS on digits, seed 0" in text
     assert "97.25 % test" in text
-    assert NB201.cell(9930) in [code.text for code in story.all("code")]
-    words = story.one("img").attrs["alt"] or ""
+    assert NB201.cell(9930) in [code.text for code in detail.all("code")]
+    words = detail.one("img").attrs["alt"] or ""
     assert "0 to 1 nor_conv_3x3" in words
     assert "0 to 3 skip_connect" in words
-    charts = story.all("svg", role="img")
+    charts = detail.all("svg", role="img")
     assert len(charts) == 6 + 3  # edges; accuracy, loss, entropy
     first = charts[0].attrs["aria-label"] or ""
     # The fake's strengths: 0.1 o + e + epoch, here of edge 0 after epoch 3.
@@ -240,9 +240,9 @@ def test_a_space_without_pictures_says_so(fake):
     fake.complete("d0")
     fake.runs[0]["space"] = "nowhere"
     page = parse(render(load([fake.write()])))
-    story = page.one("details", class_="run")
-    assert "unknown space 'nowhere'" in story.text
-    assert story.all("img") == []
+    detail = page.one("details", class_="run")
+    assert "unknown space 'nowhere'" in detail.text
+    assert detail.all("img") == []
 
 
 def test_equal_data_give_an_equal_page(mixed):
@@ -276,23 +276,23 @@ def test_many_runs_give_a_page_of_bounded_size(fake):
     html = render(many, most_runs=6)
     page = parse(html)
     assert len(html) < 600_000
-    told = [story.one("h4").text for story in page.all("details", class_="run")]
-    assert told == [f"{label} on digits, seed {seed}" for seed, label in SIX]
+    titles = [detail.one("h4").text for detail in page.all("details", class_="run")]
+    assert titles == [f"{label} on digits, seed {seed}" for seed, label in SIX]
     assert len(table(page, RUNS)[1]) == 500
-    assert "The first 500 rows; 700 more are left out." in page.text
+    assert "The first 500 rows; 700 more are not shown." in page.text
     head, rows = table(page, "Runs by method and data set")
     assert [row[head.index("Shown in full")] for row in rows] == ["3", "3"]
     assert [row[head.index("Not in full")] for row in rows] == ["3 to 599"] * 2
     assert "6 of 1,200 runs" in page.text
 
 
-def test_all_that_have_begun_are_told(collected):
+def test_all_that_have_begun_are_shown(collected):
     page = parse(render(collected))
     assert len(page.all("details", class_="run")) == 7
     assert "All 7 runs that have begun." in page.text
 
 
-def test_none_told_in_full(collected):
+def test_none_shown_in_full(collected):
     page = parse(render(collected, most_runs=0))
     assert page.all("details", class_="run") == []
     assert len(table(page, RUNS)[1]) == 8

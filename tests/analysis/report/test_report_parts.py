@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 from analysis.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Style, chart
-from analysis.report.grids import MOST_ROWS, absent, duration, grid, moment, number, ranges, words
+from analysis.report.page_tables import (
+    MOST_ROWS,
+    absent,
+    duration,
+    moment,
+    number,
+    page_table,
+    ranges,
+    words,
+)
 from analysis.report.run_list import chosen
 
 STYLE = Style("c0")
@@ -52,7 +61,7 @@ def test_figures_and_gaps():
 
 
 def test_a_long_grid_is_cut():
-    made = grid("t", ["a", "b"], [[words(i), number(i)] for i in range(MOST_ROWS + 7)])
+    made = page_table("t", ["a", "b"], [[words(i), number(i)] for i in range(MOST_ROWS + 7)])
     assert (len(made.rows), made.left_out) == (MOST_ROWS, 7)
     assert made.numeric == (False, True)
 

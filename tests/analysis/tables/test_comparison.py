@@ -45,10 +45,10 @@ def test_summary_against_the_statistics_module(runs):
 
 
 NOTE = (
-    "Protocol: search (each data set is searched itself). Test accuracy in % of the derived cell, "
+    "Protocol: search (each data set has its own search). Test accuracy in % of the derived cell, "
     "retrained from scratch for 2 epochs. Mean ± sample standard deviation (n - 1 in the "
     "denominator) over n = 1 to 3 seeds; n in brackets, no ± for n = 1. Left out of 8 runs: "
-    "1 diverged, 1 failed, 1 unfinished, 1 not begun. Searched on: cpu (fake)."
+    "1 diverged, 1 unfinished, 1 failed, 1 not begun. Searched on: cpu (fake)."
 )
 
 
@@ -202,7 +202,7 @@ def test_with_a_benchmark(fake, made_up_table):
     assert [cell.text() for cell in got.rows[0][1]] == want
     assert benchmark.label in got.notes[1]
     assert "200-epoch" in got.notes[1]
-    assert "Left out of 5 runs: 1 not begun, 1 without a figure." in got.notes
+    assert "Left out of 5 runs: 1 not begun, 1 without an accuracy." in got.notes
     rows = list(csv.DictReader(io.StringIO(to_csv(got))))
     assert [(row["dataset"], row["metric"]) for row in rows] == [
         ("cifar10", "bench_valid_acc_pct"),

@@ -6,16 +6,16 @@ from pages import parse
 
 from analysis.records.load import load
 from analysis.report import render
-from analysis.report.warnings import doubts
+from analysis.report.warnings import report_warnings
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 def warned(*folders) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Title of each warning, to its sentence and examples."""
-    found = doubts(load(list(folders)))
-    assert len({doubt.text for doubt in found}) == len(found)
-    return {doubt.title: (doubt.text, doubt.examples) for doubt in found}
+    found = report_warnings(load(list(folders)))
+    assert len({warning.text for warning in found}) == len(found)
+    return {warning.title: (warning.text, warning.examples) for warning in found}
 
 
 def sound(fake, label="DrNAS", **epoch):
@@ -29,14 +29,14 @@ def sound(fake, label="DrNAS", **epoch):
     return fake
 
 
-def test_nothing_to_warn_of(fake):
+def test_nothing_to_warn_about(fake):
     folder = sound(sound(fake), "DARTS").write()
     assert warned(folder) == {}
     section = parse(render(load([folder]), most_runs=0)).one("section", id="warnings")
-    assert section.text.startswith("Warnings None: every run ended")
+    assert section.text.startswith("Warnings None: all runs finished")
 
 
-def test_what_did_not_end_well(mixed):
+def test_runs_that_are_not_done(mixed):
     got = warned(mixed.write())
     assert list(got) == ["Failed", "Diverged", "Unfinished", "Few seeds", "Different seeds"]
     assert got["Failed"] == (
@@ -46,7 +46,7 @@ def test_what_did_not_end_well(mixed):
     assert got["Diverged"][0].startswith("1 run diverged")
     assert got["Diverged"][1] == ("DARTS on digits: seed 1",)
     assert got["Unfinished"] == (
-        "Of 8 runs 1 have not ended and 1 have not begun: the tables leave them out.",
+        "Of 8 runs, 1 has not finished and 1 has not begun: tables leave them out.",
         ("DrNAS on digits: seed 3", "DARTS on digits: seed 3"),
     )
     assert got["Few seeds"][1] == ("DARTS on digits: 1 seed done",)
@@ -60,7 +60,7 @@ def test_retrainings_that_are_not_done(fake):
     fake.trial("r-x3", [fake.retrain_line("r-x3", 1, 9.0)], kind="retrain", error="disk full\n")
     got = warned(fake.write())
     assert got["Retrainings"] == (
-        "Of 4 retrainings 1 are not done (1 error).",
+        "Of 4 retrainings, 1 is not done (1 failed).",
         ("1 retraining: disk full",),
     )
     assert got["Not retrained"][0].startswith("1 finished run has no test accuracy")
@@ -116,7 +116,7 @@ def test_mixed_recipes(fake):
     ]
 
 
-def test_what_the_merging_of_folders_did_is_told(fakes):
+def test_what_merging_folders_did_is_reported(fakes):
     one = sound(fakes("one", "search"))
     two = sound(fakes("two", "search"))
     for fake, size in ((one, 8), (two, 7)):
@@ -143,7 +143,7 @@ def test_damage_is_named(fake):
 def test_of_many_examples_the_first_are_given(fake):
     for place in range(12):
         fake.complete(f"d{place}", label=f"M{place:02}")
-    (few,) = doubts(load([fake.write()]))
+    (few,) = report_warnings(load([fake.write()]))
     assert few.title == "Few seeds"
     assert few.text.startswith("12 rows rest on fewer than 3 finished seeds")
     assert len(few.examples) == 8
@@ -154,4 +154,4 @@ def test_of_many_examples_the_first_are_given(fake):
 def test_an_error_that_is_no_text(mixed):
     collected = load([mixed.write()])
     collected.runs.loc[collected.runs["status"] == "error", "error"] = pd.NA
-    assert doubts(collected)[0].title == "Failed"
+    assert report_warnings(collected)[0].title == "Failed"

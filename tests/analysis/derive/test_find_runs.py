@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from analysis.derive.find import find
+from analysis.derive.find_runs import find_runs
 from analysis.records.collect import export
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
@@ -31,7 +31,7 @@ def ids(found) -> list[str]:
 
 
 def test_a_results_folder_gives_every_run_at_its_last_epoch(two):
-    found = find(two.root)
+    found = find_runs(two.root)
     assert ids(found) == ["abc1", "abd2", "x3"]
     assert found.folder == two.root
     assert found.left_out == ()
@@ -49,23 +49,23 @@ def test_a_results_folder_gives_every_run_at_its_last_epoch(two):
     assert darts.retrains == ()
 
 
-def test_an_id_in_a_folder_may_be_cut_short(two):
-    assert ids(find(two.root / "abd2")) == ["abd2"]
-    assert ids(find(two.root / "abd")) == ["abd2"]
-    assert find(two.root / "abd").folder == two.root
-    with pytest.raises(UserError, match=r"'ab' fits 2 runs .*abc1.*abd2.*write more of the id"):
-        find(two.root / "ab")
+def test_an_id_in_a_folder_may_be_abbreviated(two):
+    assert ids(find_runs(two.root / "abd2")) == ["abd2"]
+    assert ids(find_runs(two.root / "abd")) == ["abd2"]
+    assert find_runs(two.root / "abd").folder == two.root
+    with pytest.raises(UserError, match=r"'ab' matches 2 runs .*abc1.*abd2.*give more of the id"):
+        find_runs(two.root / "ab")
     with pytest.raises(UserError, match="no run or folder 'q'"):
-        find(two.root / "q")
+        find_runs(two.root / "q")
     with pytest.raises(UserError, match="no run at"):
-        find(two.root / "nothing" / "abc1")
+        find_runs(two.root / "nothing" / "abc1")
 
 
 def test_an_id_that_starts_another_is_itself(fake):
     fake.complete("abc")
     fake.complete("abcd", seed=1)
     fake.write()
-    assert ids(find(fake.root / "abc")) == ["abc"]
+    assert ids(find_runs(fake.root / "abc")) == ["abc"]
 
 
 def test_an_id_alone_is_looked_for_under_results(two, monkeypatch):
@@ -73,14 +73,14 @@ def test_an_id_alone_is_looked_for_under_results(two, monkeypatch):
     two.root.rename(two.root.with_name("sweep"))
     (two.root).mkdir()
     two.root.with_name("sweep").rename(two.root / "sweep")
-    assert ids(find("abd")) == ["abd2"]
+    assert ids(find_runs("abd")) == ["abd2"]
     with pytest.raises(UserError, match="no run or folder 'zz'"):
-        find("zz")
+        find_runs("zz")
 
 
 def test_a_trials_folder_is_its_run(two):
     trial = two.root / "search" / "search_abd2"
-    found = find(trial)
+    found = find_runs(trial)
     assert ids(found) == ["abd2"]
     assert found.folder == two.root.absolute()
 
@@ -94,25 +94,27 @@ def test_a_trials_folder_alone(two, tmp_path):
     (trial / "params.json").write_text(
         json.dumps({"job": {"run_id": "abd2", "settings": settings}})
     )
-    (run,) = find(trial).runs
+    (run,) = find_runs(trial).runs
     assert (run.run_id, run.method, run.seed, run.data.name) == ("abd2", "gdas", 7, "cifar10")
     assert run.epoch == 3
     (trial / "params.json").write_text("{")
-    with pytest.raises(UserError, match="no search's trial folder"):
-        find(trial)
+    with pytest.raises(UserError, match="not the trial folder of a search"):
+        find_runs(trial)
 
 
 def test_exported_files_alone_say_the_same(two, tmp_path):
     export(two.root, tmp_path / "parquet")
-    for run, other in zip(find(two.root).runs, find(tmp_path / "parquet").runs, strict=True):
+    for run, other in zip(
+        find_runs(two.root).runs, find_runs(tmp_path / "parquet").runs, strict=True
+    ):
         np.testing.assert_array_equal(run.strengths, other.strengths)
         for name in ("run_id", "label", "method", "space", "seed", "data", "epoch", "ended"):
             assert getattr(run, name) == getattr(other, name), name
         assert run.genotype == other.genotype
-    assert ids(find(tmp_path / "parquet" / "abd")) == ["abd2"]
+    assert ids(find_runs(tmp_path / "parquet" / "abd")) == ["abd2"]
 
 
-def test_runs_without_a_distribution_are_left_out_with_the_reason(two):
+def test_runs_without_strengths_are_left_out_with_the_reason(two):
     for number in range(3):
         ident = f"u{number}"
         two.run(ident, label="uniform", seed=number)
@@ -126,21 +128,21 @@ def test_runs_without_a_distribution_are_left_out_with_the_reason(two):
     two.run("shape", seed=12)
     two.trial("shape", [two.epoch("shape", 1, strengths=[[[1.0] * 4] * 6])])
     two.write()
-    found = find(two.root)
+    found = find_runs(two.root)
     assert ids(found) == ["abc1", "abd2", "x3"]
     text = "\n".join(found.left_out)
     assert "run u0 (uniform) has no strengths" in text
-    assert "(and 2 more runs alike)" in text
-    assert "run late has reported no epoch yet" in text
-    assert "run nan has strengths that are no shares at epoch 1" in text
-    assert "run shape has strengths of another shape than nb201's (1, 6, 5)" in text
+    assert "(and 2 more runs)" in text
+    assert "run late has not reported an epoch yet" in text
+    assert "run nan has no valid strengths at epoch 1" in text
+    assert "run shape has strengths whose shape is not (1, 6, 5), that of nb201" in text
     assert "u1" not in text
     with pytest.raises(UserError, match=r"run u1 \(uniform\) has no strengths"):
-        find(two.root / "u1")
+        find_runs(two.root / "u1")
 
 
-def test_what_is_no_place_of_runs(tmp_path):
-    with pytest.raises(UserError, match="holds no run: give a results folder"):
-        find(tmp_path)
+def test_paths_without_runs(tmp_path):
+    with pytest.raises(UserError, match="holds no runs: give a results folder"):
+        find_runs(tmp_path)
     with pytest.raises(UserError, match="no run at"):
-        find(tmp_path / "none" / "x")
+        find_runs(tmp_path / "none" / "x")

@@ -1,4 +1,4 @@
-"""What one run learnt: the strengths of its last epoch, and the retrainings of its cell."""
+"""One searched run: the strengths that it learnt, and the retrainings of its cell."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from drnas_ray.spaces import space_named
 
 
 @dataclass(frozen=True)
-class Retrained:
-    """A training from scratch that a run waits for: its settings and its trial's folders."""
+class Retraining:
+    """A training from scratch of a run's cell: its settings, and the folders of its trials."""
 
     retrain_id: str
     config: Mapping[str, Any]
@@ -27,8 +27,11 @@ class Retrained:
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """One run at its last epoch. strengths: (T, E, O), not below 0, 0 for pruned operations."""
+class SearchedRun:
+    """One run with the strengths of its last epoch, or of an earlier one that an early stop chose.
+
+    strengths: (T, E, O), at least 0, and 0 for pruned operations.
+    """
 
     run_id: str
     label: str
@@ -42,17 +45,17 @@ class Learnt:
     distribution: Distribution
     """What the strengths parametrise."""
     genotype: str | None
-    """The cell that the run itself derived, if it did."""
-    retrains: tuple[Retrained, ...] = ()
+    """The cell that the run itself derived, if it has."""
+    retrains: tuple[Retraining, ...] = ()
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """(T, E, O): strengths as shares of their edge; of Dirichlets, their means."""
+        """(T, E, O): strengths as shares of their edge; for a Dirichlet, its means."""
         shares: NDArray[np.float64] = self.strengths / self.strengths.sum(-1, keepdims=True)
         return shares
 
-    def retraining(self, canonical: str) -> Retrained | None:
-        """The training from scratch of a canonical cell on this run's data set, if there is one."""
+    def retraining(self, canonical: str) -> Retraining | None:
+        """The training from scratch of a canonical cell on this run's data set, if any."""
         for job in self.retrains:
             data = job.config["data"]
             same_images = (data.get("name"), data.get("path")) == (self.data.name, self.data.path)
@@ -61,23 +64,23 @@ class Learnt:
         return None
 
 
-class NothingLearnt(Exception):
-    """Why a run has no distribution, as what follows 'run ID'."""
+class NoStrengthsError(Exception):
+    """A run has no usable strengths; the message continues 'run ID'."""
 
 
-def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
-    """The run of these facts and its row of epochs: the last, or the answer of an early stop.
+def searched_run(facts: Mapping[str, Any], last: Mapping[str, Any]) -> SearchedRun:
+    """The run with these fields and this row of its epochs.
 
-    facts: what a run is told by, the fields from run_id to seed, `data` plain, maybe `retrains`.
-    `distribution` may be missing, as in results of earlier versions. Raises NothingLearnt with the
-    reason, as what follows 'run ID'.
+    facts: the fields of `SearchedRun` from run_id to seed, `data` as a dict, and maybe `retrains`
+    and `distribution`, which results of earlier versions lack. last: the columns of the epoch whose
+    cell is the answer, empty if none was reported. Raises NoStrengthsError if it has no strengths
+    that a cell can be derived from.
     """
     if not last:
-        raise NothingLearnt("has reported no epoch yet")
+        raise NoStrengthsError("has not reported an epoch yet")
     if last["strengths"] is None:
-        raise NothingLearnt(
-            f"({facts['method']}) has no strengths of operations: this method learns no "
-            "distribution to derive from"
+        raise NoStrengthsError(
+            f"({facts['method']}) has no strengths: its method does not rank operations"
         )
     shape = space_named(facts["space"]).shape
     try:
@@ -85,11 +88,16 @@ def learnt(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Learnt:
     except (TypeError, ValueError):
         strengths = np.zeros(0)
     if strengths.shape != shape:
-        raise NothingLearnt(f"has strengths of another shape than {facts['space']}'s {shape}")
+        raise NoStrengthsError(
+            f"has strengths whose shape is not {shape}, that of {facts['space']}"
+        )
     usable = np.isfinite(strengths).all() and (strengths >= 0).all()
     if not usable or not (strengths.sum(-1) > 0).all():
-        raise NothingLearnt(f"has strengths that are no shares at epoch {last['epoch']}: diverged")
-    return Learnt(
+        raise NoStrengthsError(
+            f"has no valid strengths at epoch {last['epoch']}: they must be finite, at least 0, "
+            "and not all 0 on an edge"
+        )
+    return SearchedRun(
         **{
             **{name: value for name, value in facts.items() if name != "distribution"},
             "data": DataSettings.model_validate(facts["data"]),

@@ -12,7 +12,8 @@ import pytest
 
 from analysis.figures import FIGURES, Missing
 from analysis.records.collect import Collected, collect
-from analysis.tuning.points import best, importance, tuning_note, tunings
+from analysis.tuning.importance import importance
+from analysis.tuning.results import best, tuning_notes, tunings
 from drnas_ray.core.errors import UserError
 
 SEARCH: dict[str, Any] = {
@@ -145,11 +146,10 @@ def test_the_note_says_how_points_came_and_what_is_left_out() -> None:
     points = random_points(12)
     points[0]["status"] = "stopped"
     points[1]["status"] = "diverged"
-    note = " ".join(tuning_note(tunings(runs_of(points))[0]))
+    note = " ".join(tuning_notes(tunings(runs_of(points))[0]))
     assert "mean over 2 seeds of val_loss after 9 epochs; smallest is best" in note
     assert "random until 10, then HyperOpt (TPE) until 40, seed 3; early stopping: asha" in note
-    assert "1 of 12 points were stopped early: not ranked" in note
-    assert "Also not ranked: 1 diverged." in note
+    assert "Not ranked, of 12 points: 1 diverged, 1 stopped early." in note
 
 
 def test_a_line_a_point_in_its_place() -> None:

@@ -1,4 +1,8 @@
-"""A table of the page before it is written: entries with what they are sorted by."""
+"""The tables of the page before they become HTML: entries with the values they are sorted by.
+
+Not `analysis.tables.render.Table`, whose HTML has no links, marks or sorting: `results` converts
+those tables.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 MOST_ROWS = 500
-"""Of one table: a page must open on a phone; `drnas table` and the Parquet files have them all."""
+"""Rows of one table: the page must open on a phone. `drnas table` and the exports have them all."""
 NONE = "—"
 
 
@@ -20,18 +24,18 @@ class Entry:
 
     text: str
     order: float | None = None
-    """What a number is sorted by; a text is sorted as it reads."""
+    """The value that a number is sorted by; a text is sorted alphabetically."""
     missing: bool = False
-    """Sorted last, whichever way."""
+    """Sorted last in either direction."""
     link: str | None = None
-    """The id of an element of the page."""
+    """The HTML id of the element that it links to."""
     status: str | None = None
-    """A run's status, which gets a mark of its own."""
+    """A run's status, shown with a mark."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table with a caption; numbers are set right."""
+class PageTable:
+    """A table with a caption; numbers are right-aligned."""
 
     caption: str
     headings: tuple[str, ...]
@@ -39,13 +43,13 @@ class Grid:
     """For each column, whether it holds numbers."""
     rows: tuple[tuple[Entry, ...], ...]
     groups: tuple[tuple[str, int], ...] = ()
-    """Headings above those of the columns, each with how many columns it spans."""
+    """(heading, columns it spans) of the row above the column headings."""
     notes: tuple[str, ...] = ()
     left_out: int = 0
-    """Rows beyond the first MOST_ROWS."""
+    """How many rows beyond the first MOST_ROWS are not shown."""
 
 
-def grid(
+def page_table(
     caption: str,
     headings: Sequence[str],
     rows: Sequence[Sequence[Entry]],
@@ -53,15 +57,15 @@ def grid(
     numeric: Sequence[bool] | None = None,
     groups: Iterable[tuple[str, int]] = (),
     notes: Iterable[str] = (),
-) -> Grid:
-    """A Grid of at most MOST_ROWS rows.
+) -> PageTable:
+    """A table of at most MOST_ROWS rows.
 
-    numeric: without it, columns are numeric where one of their entries has an order.
+    numeric: whether each column holds numbers; by default, if any of its entries has an `order`.
     """
     kept = tuple(tuple(row) for row in rows[:MOST_ROWS])
     if numeric is None:
         numeric = [any(row[i].order is not None for row in kept) for i in range(len(headings))]
-    return Grid(
+    return PageTable(
         caption,
         tuple(headings),
         tuple(numeric),
@@ -73,19 +77,19 @@ def grid(
 
 
 def absent(value: object) -> bool:
-    """Whether a column has no value here: None, nan or pandas' NA."""
+    """Whether a value is missing: None, NaN or pandas' NA."""
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def words(value: object, link: str | None = None) -> Entry:
-    """A text entry; missing where there is none."""
+    """An entry that is a text, or missing."""
     if absent(value) or value == "":
         return Entry(NONE, missing=True)
     return Entry(str(value), link=link)
 
 
 def number(value: object, digits: int = 2, unit: str = "") -> Entry:
-    """A figure with so many digits behind the point; missing where there is none."""
+    """An entry that is a number with `digits` decimals, or missing."""
     if absent(value):
         return Entry(NONE, missing=True)
     figure = float(str(value))
@@ -95,7 +99,7 @@ def number(value: object, digits: int = 2, unit: str = "") -> Entry:
 
 
 def span(seconds: object) -> Entry:
-    """A time as people say it, sorted by its seconds."""
+    """An entry that is a duration, sorted by its seconds, or missing."""
     if absent(seconds):
         return Entry(NONE, missing=True)
     return Entry(duration(float(str(seconds))), order=float(str(seconds)))
@@ -123,7 +127,7 @@ def moment(unix_s: float) -> str:
 
 
 def ranges(values: Iterable[int], most: int = 6) -> str:
-    """`0 to 3, 5, 8 to 9`; of more than `most` pieces the first, and how many numbers more."""
+    """`0 to 3, 5, 8 to 9`; after `most` ranges, only how many more numbers there are."""
     ordered = sorted(set(values))
     pieces: list[list[int]] = []
     for value in ordered:

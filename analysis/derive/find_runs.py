@@ -1,4 +1,4 @@
-"""Runs by where they are: a results folder, a trial's folder, an id or the start of one."""
+"""Finds runs by a results folder, a trial's folder, a run id, or the start of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.derive.strengths import Learnt, NothingLearnt, Retrained, learnt
+from analysis.derive.searched_run import NoStrengthsError, Retraining, SearchedRun, searched_run
 from analysis.records.schema import read_frame
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.export_schema import SEARCH_COLUMNS
@@ -25,50 +25,50 @@ _FACTS = ("run_id", "label", "method", "space", "seed")
 
 
 @dataclass(frozen=True)
-class Found:
-    """Runs with something to derive from, and a line for each reason why others have not.
+class FoundRuns:
+    """Runs with strengths, and one line per reason why other runs have none.
 
-    folder: what was read, a results folder or a lone trial's.
+    folder: the folder that was read, of results or of a single trial.
     """
 
     folder: Path
-    runs: tuple[Learnt, ...]
+    runs: tuple[SearchedRun, ...]
     left_out: tuple[str, ...]
 
 
-def find(place: Path | str) -> Found:
-    """The runs at a place: all of a results folder, or the one of a trial's folder or an id.
+def find_runs(place: Path | str) -> FoundRuns:
+    """All runs of a results folder, or the run of a trial's folder or an id.
 
-    A results folder is one that a sweep or a search wrote, or one with exported Parquet files. An
-    id may be cut short; alone, it is looked for in the folders under `results`. Raises UserError
-    where nothing is found, an id fits several runs, or no run has learnt a distribution.
+    A results folder was written by a sweep or a search, or has exported Parquet files. An id may be
+    abbreviated; without a folder, it is looked for in all folders under `results`. Raises UserError
+    if nothing is found, if an abbreviated id matches several runs, or if no run has strengths.
     """
     place = Path(place)
     folder, wanted = _located(place)
-    runs: list[Learnt] = []
+    runs: list[SearchedRun] = []
     reasons: dict[str, list[str]] = {}
     for run_id, run in _read(folder, wanted):
-        if isinstance(run, Learnt):
+        if isinstance(run, SearchedRun):
             runs.append(run)
         else:
             reasons.setdefault(str(run), []).append(run_id)
     left_out = tuple(
-        f"run {ids[0]} {why}" + (f" (and {len(ids) - 1} more runs alike)" if len(ids) > 1 else "")
+        f"run {ids[0]} {why}" + (f" (and {len(ids) - 1} more runs)" if len(ids) > 1 else "")
         for why, ids in reasons.items()
     )
     if not runs:
-        raise UserError(left_out[0] if left_out else f"{folder} holds no run")
-    return Found(folder, tuple(runs), left_out)
+        raise UserError(left_out[0] if left_out else f"{folder} holds no runs")
+    return FoundRuns(folder, tuple(runs), left_out)
 
 
 def _located(place: Path) -> tuple[Path, str | None]:
-    """The folder to read, and the id of the one run that is meant, None for all."""
+    """The folder to read, and the id of the run to take from it, None for all."""
     if _is_results(place):
         return place, None
     if (place / PARAMS_FILE).is_file():
         return _of_trial(place)
     if place.exists():
-        raise UserError(f"{place} holds no run: {_HELP}")
+        raise UserError(f"{place} holds no runs: {_HELP}")
     if len(place.parts) > 1:
         if not _is_results(place.parent):
             raise UserError(f"no run at {place}: {_HELP}")
@@ -91,12 +91,14 @@ def _of_trial(trial: Path) -> tuple[Path, str | None]:
 
 
 def _params(trial: Path) -> dict[str, Any]:
-    """The job of a search's trial folder."""
+    """The job of the trial whose folder this is. Raises UserError if it is not a search's."""
     try:
         job = read_job(trial)
         job["run_id"] = str(job["run_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
+        raise UserError(
+            f"{trial} is not the trial folder of a search ({error!r}): {_HELP}"
+        ) from error
     return job
 
 
@@ -107,7 +109,7 @@ def _ids(folder: Path) -> list[str]:
 
 
 def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
-    """The one run whose id is `start`, or starts so."""
+    """The run whose id is `start`, or the only one whose id begins with it."""
     fitting = [pair for pair in known if pair[1].startswith(start)]
     exact = [pair for pair in fitting if pair[1] == start]
     chosen = exact or fitting
@@ -116,11 +118,11 @@ def _only(start: str, known: list[tuple[Path, str]]) -> tuple[Path, str]:
     if not chosen:
         raise UserError(f"no run or folder '{start}': {_HELP}")
     some = ", ".join(f"{folder / run_id}" for folder, run_id in chosen[:4])
-    raise UserError(f"'{start}' fits {len(chosen)} runs ({some}, ...): write more of the id")
+    raise UserError(f"'{start}' matches {len(chosen)} runs ({some}, ...): give more of the id")
 
 
-def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | NothingLearnt]]:
-    """(run id, the run or why there is nothing) of the wanted run, or of all."""
+def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, SearchedRun | NoStrengthsError]]:
+    """(run id, the run or why it has no strengths) of the wanted run, or of all."""
     if (folder / SWEEP_FILE).is_file():
         rows = _of_sweep(folder, wanted)
     elif export_file(folder, "runs").is_file():
@@ -129,17 +131,17 @@ def _read(folder: Path, wanted: str | None) -> Iterator[tuple[str, Learnt | Noth
         rows = _of_lone_trial(folder)
     for facts, last in rows:
         try:
-            yield facts["run_id"], learnt(facts, last)
-        except NothingLearnt as why:
+            yield facts["run_id"], searched_run(facts, last)
+        except NoStrengthsError as why:
             yield facts["run_id"], why
 
 
 _Rows = Iterable[tuple[dict[str, Any], Mapping[str, Any]]]
-"""(run_id, label, method, space, seed, data and retrains of a run, its row of epochs)."""
+"""(run_id, label, method, space, seed, data and retrains of a run; its row of an epoch)."""
 
 
 def _answer(record: Record) -> Mapping[str, Any]:
-    """The epoch that the search answers with: an early stop's is not the last."""
+    """The row of the epoch whose cell is the answer: after an early stop, not the last."""
     return record.answer | {"status": record.status} if record.rows else {}
 
 
@@ -162,15 +164,15 @@ def _of_sweep(folder: Path, wanted: str | None) -> _Rows:
         yield facts, _answer(record)
 
 
-def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retrained:
-    return Retrained(job.retrain_id, job.config, tuple(folders.get(job.retrain_id, ())))
+def _retrained(job: RetrainJob, folders: Mapping[str, list[Path]]) -> Retraining:
+    return Retraining(job.retrain_id, job.config, tuple(folders.get(job.retrain_id, ())))
 
 
 def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
     runs = read_frame("runs", export_file(folder, "runs"))
     epochs = read_frame("epochs", export_file(folder, "epochs")).sort_values("epoch", kind="stable")
     lasts = epochs.drop_duplicates("run_id", keep="last").set_index("run_id")
-    # An early stop's answer is of an epoch before the last.
+    # After an early stop, the answer is from an epoch before the last.
     answers = epochs["run_id"].map(lasts["answer_epoch"])
     stopped = epochs[epochs["epoch"] == answers].set_index("run_id")
     rows = pd.concat([lasts.drop(index=stopped.index), stopped])
@@ -184,7 +186,7 @@ def _of_parquet(folder: Path, wanted: str | None) -> _Rows:
 
 
 def _plain(row: pd.Series[Any]) -> dict[str, Any]:
-    """A row of epochs.parquet as it is in a trial's own file: lists, and None where null."""
+    """A row of epochs.parquet as in a trial's own file: lists, and None for null."""
     strengths, genotype = row["strengths"], row["genotype"]
     return {
         "epoch": row["epoch"],
@@ -196,7 +198,7 @@ def _plain(row: pd.Series[Any]) -> dict[str, Any]:
 
 
 def _of_lone_trial(trial: Path) -> _Rows:
-    """A trial's folder without the sweep's: its settings are in params.json."""
+    """A single trial's folder without its sweep: settings come from params.json."""
     job = _params(trial)
     settings = job.get("settings", {})
     try:
@@ -210,5 +212,7 @@ def _of_lone_trial(trial: Path) -> _Rows:
             "data": settings["data"],
         }
     except (KeyError, TypeError) as error:
-        raise UserError(f"{trial} is no search's trial folder ({error!r}): {_HELP}") from error
+        raise UserError(
+            f"{trial} is not the trial folder of a search ({error!r}): {_HELP}"
+        ) from error
     yield facts, _answer(read_record([trial], "run_id", job["run_id"], SEARCH_COLUMNS))
