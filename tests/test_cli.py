@@ -241,6 +241,7 @@ def test_a_damaged_benchmark(workplace: Path) -> None:
         assert_refused(workplace, ("table", workplace, "--benchmark", name), name)
 
 
+@pytest.mark.process
 def test_what_the_cluster_lacks_is_refused_before_any_trial(workplace: Path) -> None:
     sweep_file(workplace)
     code, text = drnas(workplace, "sweep", "s.yaml", "--out", "out", "--set", "resources.cpu=999")
@@ -251,6 +252,7 @@ def test_what_the_cluster_lacks_is_refused_before_any_trial(workplace: Path) -> 
     assert not (workplace / "out").exists()
 
 
+@pytest.mark.process
 def test_no_cluster_at_an_address(workplace: Path) -> None:
     sweep_file(workplace)
     code, text = drnas(workplace, "sweep", "s.yaml", "--out", "out", "--address", "127.0.0.1:1")

@@ -168,6 +168,7 @@ def test_no_torch_on_the_ground_floor_and_in_analysis():
     assert not offenders("analysis", "ray")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "package", ["analysis", "drnas_ray.spaces", "drnas_ray.config", "drnas_ray.results"]
 )

@@ -115,6 +115,7 @@ def test_a_table_of_some_cells(tmp_path):
     assert Table.open(path).has([2, 3]).tolist() == [True, False]
 
 
+@pytest.mark.process
 def test_reading_needs_neither_torch_nor_pandas(shuffled):
     code = (
         "import sys; from drnas_ray.benchmarks.table import Table\n"

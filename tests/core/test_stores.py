@@ -116,6 +116,7 @@ def test_a_cache_of_cells_on_a_store(bucket, monkeypatch):
     assert CellCache(place).get(key(9)) is not None
 
 
+@pytest.mark.process
 def test_a_build_fills_a_store(bucket, tmp_path):
     place = bucket.format("built")
     args = [
@@ -138,6 +139,7 @@ def command(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path):
     """Searched, exported, resumed and tabulated on S3; the same to the last bit."""
     sweep = {

@@ -40,6 +40,7 @@ print(json.dumps(record))
 """
 
 
+@pytest.mark.process
 def test_another_process_goes_on_to_the_same_bits(tiny_config, tmp_path):
     config = tiny_config("drnas", weights={"schedule": "step"})
     whole = start(config, None, CPU)

@@ -177,6 +177,7 @@ def test_wrong_cache_settings(benchmark, named):
         search_config(None, benchmark=benchmark)
 
 
+@pytest.mark.process
 def test_wrong_words_end_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     for args, named in (
@@ -200,6 +201,7 @@ def test_estimate():
 # --- processes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_killed_and_resumed_it_does_nothing_twice(tmp_path):
     args = ["bench", "build", "--cells", "40-random", *ARGS, "--out", "out", "--workers", "1"]
     out = tmp_path / "out"
@@ -225,6 +227,7 @@ def test_killed_and_resumed_it_does_nothing_twice(tmp_path):
         assert job.benchmark.query(row["arch"]).val_acc_pct == row["val_acc_pct"]
 
 
+@pytest.mark.process
 def test_two_at_once_share_the_work(tmp_path):
     args = ["bench", "build", "--cells", "30-random", *ARGS, "--out", "out", "--workers", "1"]
     with driver(tmp_path, *args) as one, driver(tmp_path, *args) as two:
@@ -263,6 +266,7 @@ print("DONE", done.done + done.known, failed)
 """
 
 
+@pytest.mark.process
 def test_dying_workers_cost_only_their_own_cell(tmp_path):
     (tmp_path / "stub.py").write_text(STUB)
     with tempfile.TemporaryDirectory(prefix="drnas-", dir="/tmp") as ray_dir:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sweep_runs import drnas, rows
 
 from drnas_ray.blackbox import BLACKBOX
@@ -13,6 +14,7 @@ from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import load_sweep
 
 
+@pytest.mark.process
 def test_every_method_ends_and_is_present(tmp_path: Path) -> None:
     code, text = drnas(tmp_path, "sweep", "nb201-smoke", "--out", "out", timeout_s=540)
     assert code == 0, text

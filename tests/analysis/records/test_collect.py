@@ -304,6 +304,7 @@ def test_a_damaged_retrain_file_is_refused(fake):
         collect(root)
 
 
+@pytest.mark.process
 def test_no_torch_and_no_ray():
     folder = Path(analysis.__file__).parent
     names = sorted(f"analysis.{path.stem}" for path in folder.glob("*.py"))
