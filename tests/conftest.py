@@ -36,6 +36,7 @@ TINY = {
 # Fixtures that start Ray, an interpreter or a browser: who asks for one is of the tier `process`.
 # Tests that share one also share a worker, so that it is made once.
 PROCESS_FIXTURES = ("reference", "undisturbed", "browser", "read_elsewhere")
+LONG_FIXTURES = {"whole"}
 MAY_START = {"process", "slow", "cluster"}
 FREE_COMMANDS = {"git"}  # milliseconds: a results folder notes its commit
 
@@ -47,6 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shared = [name for name in PROCESS_FIXTURES if name in getattr(item, "fixturenames", ())]
         if shared:
             item.add_marker("process")
+        if not LONG_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("long")
         group = shared[0] if shared else item.nodeid.split("::")[0]
         if shared or not item.get_closest_marker("process"):
             item.add_marker(pytest.mark.xdist_group(group))

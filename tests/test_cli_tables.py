@@ -61,6 +61,7 @@ def test_a_folder_is_compared_and_a_name_first_is_a_paper_table(results):
     assert printed("table", "./nb201", "--format", "markdown") == plain
 
 
+@pytest.mark.long
 def test_every_format_to_a_file_and_to_standard_output(results):
     ends = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html", "parquet": "parquet",
             "text": "txt"}  # fmt: skip
@@ -87,6 +88,7 @@ def test_every_format_to_a_file_and_to_standard_output(results):
     assert len(pd.read_csv("t.dat")) == 2
 
 
+@pytest.mark.long
 def test_stats_against_one(results):
     text = printed("stats", "r", "--pairs", "--against", "GDAS", "--format", "csv")
     frame = pd.read_csv(io.StringIO(text))

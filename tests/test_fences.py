@@ -135,6 +135,7 @@ from ..methods.base import Method
     assert "drnas_ray.search.base" not in found
 
 
+@pytest.mark.long
 def test_there_is_something_to_look_at():
     modules = {module_of(path) for path in FILES}
     expected = {"drnas_ray.methods.drnas", "drnas_ray.supernets.nb201.supernet", "drnas_ray.cli"}

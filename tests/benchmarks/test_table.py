@@ -129,6 +129,7 @@ def test_reading_needs_neither_torch_nor_pandas(shuffled):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.long
 def test_the_command_line(shuffled, tmp_path):
     run = CliRunner().invoke
     target = tmp_path / "t.parquet"

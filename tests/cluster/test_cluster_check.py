@@ -307,6 +307,7 @@ def test_what_is_no_cluster_file(text: str, said: str, tmp_path: Path) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FILES)
 def test_no_mistaken_type_crashes_the_check(kind: str) -> None:
     """Each key in turn, at every depth, is a number, a text, a list, a mapping, or gone."""

@@ -59,6 +59,7 @@ def test_reweighting_at_its_limits():
 # --- curvature ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
 @pytest.mark.parametrize("partial", [1, 2])
 def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partial):
@@ -88,6 +89,7 @@ def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partia
     assert ours[0, 3, CONV3] == 0
 
 
+@pytest.mark.long
 def test_the_end_of_an_epoch_moves_only_the_prior(tiny_run):
     run = tiny_run("bayesnas")
     run.net.train()
@@ -104,6 +106,7 @@ def test_the_end_of_an_epoch_moves_only_the_prior(tiny_run):
     assert (after["omega"] >= SMALLEST_OMEGA * (1 - 1e-6)).all()
 
 
+@pytest.mark.long
 def test_nothing_is_reweighted_while_the_weights_train_alone(tiny_run):
     run = tiny_run("bayesnas", arch={"warmup_epochs": 2})
     Search(run).step()
@@ -153,6 +156,7 @@ def pruned(run, gamma: Tensor) -> Tensor:
     return run.active[0]
 
 
+@pytest.mark.long
 def test_operations_below_the_threshold_are_pruned_for_good(tiny_run):
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})
     gamma = torch.full((1, 6, 5), 0.5)
@@ -171,6 +175,7 @@ def test_operations_below_the_threshold_are_pruned_for_good(tiny_run):
     assert (run.method.sample(run).weights[0][~expected] == 0).all()
 
 
+@pytest.mark.long
 def test_the_last_operation_of_an_edge_stays(tiny_run):
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})
     run.active = torch.ones(1, 6, 5, dtype=torch.bool)
@@ -182,6 +187,7 @@ def test_the_last_operation_of_an_edge_stays(tiny_run):
     assert run.space.choices(run.method.derive(run))[0, 3] == CONV1
 
 
+@pytest.mark.long
 def test_gamma_counts_omega(tiny_run):
     """The same switch is kept where it is cheap, pruned where it costs much."""
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})

@@ -18,6 +18,8 @@ SMALL = {
     "rsps": {"name": "rsps", "candidates": 2},
 }
 STAGES = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 2}]
+# One step of each kind an epoch.
+ONE_STEP = {"name": "digits", "train_images": 32}
 TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
 # Written out, not read from the methods: a wrong trait should be seen.
 DRAWING = {"dsnas", "enas", "gdas", "parsec", "proxyless", "rsps"}
@@ -31,9 +33,10 @@ def step(run) -> dict:
     return {key: value for key, value in Search(run).step().items() if key not in TIMES}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_stages_with_every_method(tiny_run, tmp_path, name):
-    over = {"epochs": 4, "stages": STAGES}
+    over = {"epochs": 4, "stages": STAGES, "data": ONE_STEP}
     if name == "rsps":
         with pytest.raises(UserError, match=r"keep_ops=2 with method rsps.*rank"):
             tiny_run(small(name), **over)
@@ -52,10 +55,11 @@ def test_stages_with_every_method(tiny_run, tmp_path, name):
     assert [step(other), step(other)] == records[2:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("name", METHODS)
 def test_perturbation_with_every_method(tiny_run, name, kind):
-    over = {"perturb": {"kind": kind}, "supernet": {"partial": 2}, "epochs": 3}
+    over = {"perturb": {"kind": kind}, "supernet": {"partial": 2}, "data": ONE_STEP}
     if name in DRAWING:
         with pytest.raises(UserError, match=rf"perturb\.kind={kind} with method {name}.*drawn"):
             tiny_run(small(name), **over)
@@ -80,7 +84,11 @@ def test_the_authors_clipping_with_every_method(tiny_run, name, perturb):
         weights = {"clip": 0.05, "clip_over_arch": clip_over_arch}
         # In double precision: at GDAS's first temperature the architecture's part is tiny.
         run = tiny_run(
-            small(name), dtype=torch.float64, epochs=3, weights=weights, perturb={"kind": perturb}
+            small(name),
+            dtype=torch.float64,
+            data=ONE_STEP,
+            weights=weights,
+            perturb={"kind": perturb},
         )
         step(run)
         return torch.cat([p.detach().flatten() for p in run.net.parameters()])

@@ -259,6 +259,7 @@ def test_the_answer_is_a_genotype_of_the_space(tiny_run, method, whole):
     assert all(a["strengths"] != b["strengths"] for a, b in pairwise(records)) or not learns(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("partial", [1, 2])
 def test_partial_channels_and_pruned_operations(tiny_run, tmp_path, method, partial):
     run = tiny_run(method, supernet={"partial": partial})

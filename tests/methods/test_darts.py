@@ -225,6 +225,7 @@ def test_second_order_step_moves_the_architecture_and_nothing_else(tiny_run, par
     assert all(weight.grad is None for weight in run.net.parameters())
 
 
+@pytest.mark.long
 def test_second_order_of_the_supernet_is_autograds(tiny_run, monkeypatch):
     """The path through a run, with tanh for ReLU: kinks make a right difference look wrong."""
     monkeypatch.setattr(torch, "relu", torch.tanh)

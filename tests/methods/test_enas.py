@@ -86,6 +86,7 @@ def test_probabilities_and_entropy_along_a_path(mask):
     assert entropy.item() == pytest.approx(-(alive * np.log(alive)).sum())
 
 
+@pytest.mark.long
 def test_paths_are_drawn_with_their_probability():
     made = controller((1, 2, 3))
     draws = 3000

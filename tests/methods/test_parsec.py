@@ -101,6 +101,7 @@ def test_the_prior_moves_towards_the_weighted_frequencies(tiny_run, monkeypatch)
     torch.testing.assert_close(run.arch.prior.detach(), 0.8 * before + 0.2 * frequency)
 
 
+@pytest.mark.long
 def test_with_many_samples_the_step_goes_to_the_posterior(tiny_run, monkeypatch):
     """A likelihood that is a product over edges: the posterior is prior times it, edge by edge."""
     run = tiny_run({"name": "parsec", "samples": 20_000}, dtype=F64, arch={"lr": 1.0})

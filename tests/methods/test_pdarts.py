@@ -36,6 +36,7 @@ def test_dropout_goes_by_stage_and_epoch(tiny_run):
     assert run.method.mean(run).skip_dropout == 0
 
 
+@pytest.mark.long
 def test_stages_deepen_and_prune(tiny_run):
     run = tiny_run("pdarts")
     assert run.config.stage_epochs() == (1, 1, 1)

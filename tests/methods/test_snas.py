@@ -86,6 +86,7 @@ def test_three_operations_have_the_printed_density(tau):
             assert abs(drawn.mean() - expected) < 4 * drawn.std() / math.sqrt(DRAWS) + 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("pruned", [False, True])
 def test_gradient_by_differences_with_the_noise_held(tiny_run, monkeypatch, epoch, pruned):

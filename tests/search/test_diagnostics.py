@@ -112,6 +112,7 @@ def test_what_only_looks_on_is_no_part_of_a_runs_id(tiny_config):
 # --- when ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_record_has_what_is_due(tiny_run):
     run = tiny_run("drnas", epochs=3, diagnostics=asked("drnas"))
     run.active = FEW
@@ -119,6 +120,7 @@ def test_a_record_has_what_is_due(tiny_run):
     assert found == [HESSIAN, HESSIAN | LANDSCAPE, HESSIAN | PROPOSITION1]
 
 
+@pytest.mark.long
 def test_its_time_is_a_part_of_its_own(tiny_run):
     run = tiny_run("drnas", epochs=2, diagnostics=asked("drnas", hessian=None))
     run.active = FEW
@@ -149,6 +151,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "over", "active"), CASES)
 def test_a_run_is_the_same_to_the_bit_with_and_without(tiny_run, method, over, active):
     """Weights, statistics, optimisers, what is learnt, random states: the state is all of a run."""
@@ -199,6 +202,7 @@ def test_what_a_measurement_moved_is_put_back_after_an_error(tiny_run):
 # --- again --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "over",
     [{"epochs": 3, "stages": [{"epochs": 1}, {"keep_ops": 2}]}, STAGES],
@@ -220,6 +224,7 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
         assert finish(again) == expected[k:]
 
 
+@pytest.mark.long
 def test_figures_do_not_depend_on_what_else_is_measured(tiny_run):
     both, one = (
         tiny_run("drnas", epochs=1, diagnostics=settings)

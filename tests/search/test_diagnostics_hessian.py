@@ -71,6 +71,7 @@ def by_differences(run, batch, width=3e-4) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("active", SIZES)
 @pytest.mark.parametrize(
     ("method", "over"),
@@ -99,6 +100,7 @@ def test_eigenvalue_and_trace_are_those_of_a_finite_difference_hessian(
     np.testing.assert_allclose(found["hessian_trace"], np.trace(expected), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_every_number_counts_where_nothing_is_pruned(tiny_run, monkeypatch):
     monkeypatch.setattr(torch, "relu", torch.tanh)
     run = learnt(tiny_run, "darts")
@@ -144,6 +146,7 @@ def test_a_loss_without_slope_or_curvature():
     assert torch.equal(hessian(x.sum(), [x], everything), torch.zeros(2, 2, dtype=F64))
 
 
+@pytest.mark.long
 def test_only_none_left_is_flat(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
     run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
@@ -152,6 +155,7 @@ def test_only_none_left_is_flat(tiny_run):
     assert found == {"hessian_max_eigenvalue": 0.0, "hessian_trace": 0.0}
 
 
+@pytest.mark.long
 def test_what_is_no_number_is_none(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
     with torch.no_grad():

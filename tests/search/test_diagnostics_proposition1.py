@@ -117,6 +117,7 @@ def expected_loss(run, batch, c: float, points: int = 8) -> tuple[float, float]:
     return mean, float(np.sqrt(w1 @ (losses - mean) ** 2 @ w2))
 
 
+@pytest.mark.long
 def test_the_sampled_side_is_the_expectation_within_its_standard_error(two_choices):
     run = two_choices(1.0, 200)
     batch = fixed_batch(run)
@@ -137,6 +138,7 @@ def slope_term(run, batch, c: float, width: float = 1e-4) -> float:
     return (loss_at(run, batch, *up) - loss_at(run, batch, *down)) / (2 * width)
 
 
+@pytest.mark.long
 def test_the_right_side_lacks_but_the_slope_as_the_dirichlet_narrows(two_choices):
     """What else is left shrinks as 1 / concentration^2, the trace term as 1 / concentration.
 
@@ -156,6 +158,7 @@ def test_the_right_side_lacks_but_the_slope_as_the_dirichlet_narrows(two_choices
     assert traces[0] / traces[1] == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.long
 def test_the_trace_term_is_that_of_differences_of_the_loss(tiny_run, monkeypatch):
     """0.5 tr(Sigma H), as second differences along the columns of a root of Sigma."""
     monkeypatch.setattr(torch, "relu", torch.tanh)

@@ -84,6 +84,7 @@ def test_each_step_is_architecture_then_weights_on_the_same_training_batch(recor
     assert run.method.of("end") == [("end", 0)]  # before the epoch counts as completed
 
 
+@pytest.mark.long
 def test_batches_come_from_the_right_halves_and_validation_ones_are_fresh(recorded):
     run = recorded(data=PLAIN, epochs=2)
     for _ in range(2):
@@ -125,6 +126,7 @@ def test_the_architecture_is_frozen_in_warm_up(recorded):
 # --- the schedule -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schedule", ["epoch", "step"])
 @pytest.mark.parametrize("resumed_at", [None, 2])
 def test_learning_rates_in_closed_form(recorded, schedule, resumed_at):

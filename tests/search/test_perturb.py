@@ -117,6 +117,7 @@ def test_only_the_weight_step_sees_it(tiny_run, kind):
     assert any(not torch.equal(b, buffers[n]) for n, b in run.net.named_buffers())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("method", ["darts", "drnas"])
 def test_it_goes_with_partial_channels_and_stages(tiny_run, method, kind):

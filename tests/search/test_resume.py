@@ -163,6 +163,7 @@ def test_settings_become_the_right_job(tiny_config):
     assert isinstance(start(uniform, None, CPU), BlackBoxRun)
 
 
+@pytest.mark.long
 def test_jobs_share_images_but_nothing_that_moves(tiny_config):
     one, two = (start(tiny_config(seed=1), None, CPU) for _ in range(2))
     one.step()

@@ -176,6 +176,7 @@ def test_a_widened_supernet_runs_and_the_two_cells_agree(fused):
     assert logits.isfinite().all()
 
 
+@pytest.mark.long
 def test_widening_by_half_as_much_again(tiny_run):
     """From 1/3 to 1/2 of the channels, as the paper's own 1/6 to 1/4."""
     run = staged(tiny_run, supernet={"channels": 12}, stages=[{"partial": 3}, {"partial": 2}])
@@ -187,6 +188,7 @@ def test_widening_by_half_as_much_again(tiny_run):
 # --- the run across the change ------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["drnas", "darts"])
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_resume_across_the_change_is_bit_for_bit(tiny_run, tmp_path, method, cut):
@@ -204,6 +206,7 @@ def test_resume_across_the_change_is_bit_for_bit(tiny_run, tmp_path, method, cut
     assert [record["stage"] for record in records] == [0, 0, 1, 1]
 
 
+@pytest.mark.long
 def test_warm_up_holds_the_architecture_in_each_stage(tiny_run):
     run = staged(tiny_run, epochs=6, arch={"lr": 0.05, "warmup_epochs": 1})
     moved = []

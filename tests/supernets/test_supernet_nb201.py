@@ -233,6 +233,7 @@ class Steps:
 STEP_SETTINGS = {"lr": 0.05, "schedule": "step", "momentum": 0.9, "nesterov": False, "clip": 1.0}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("over_arch", "fused"),
     [(False, True), (True, True), (True, False)],
@@ -252,6 +253,7 @@ def test_20_darts_steps_equal_the_reference(tiny_run, over_arch, fused):
     both.compare(history)
 
 
+@pytest.mark.long
 def test_pruned_partial_darts_steps_equal_the_reference(tiny_run):
     run = tiny_run("darts", dtype=F64, weights=STEP_SETTINGS, supernet={"partial": 2})
     run.active = random_mask(11)
@@ -260,6 +262,7 @@ def test_pruned_partial_darts_steps_equal_the_reference(tiny_run):
     both.compare(both.reference("darts"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("over_arch", [False, True], ids=["clip-weights", "clip-over-arch"])
 def test_20_drnas_steps_equal_the_reference(tiny_run, monkeypatch, over_arch):
     # A small clip and large logits' gradients, so that alpha's share of the norm is felt.

@@ -105,6 +105,7 @@ def test_a_diverged_training_is_kept_and_worth_nothing(tmp_path):
 # --- what a person writes -----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_cells(tmp_path):
     recipe = recipe_of("digits", ())
     every = cells_of("all", recipe)
