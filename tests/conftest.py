@@ -95,13 +95,19 @@ subprocess.Popen.__init__ = _start_if_marked  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")
-def nb201_table() -> pd.DataFrame:
-    """The real table, one row a cell, in the benchmark's order."""
+def nb201_path() -> Path:
+    """The real NAS-Bench-201 table, or a skip that says why."""
     given = os.environ.get("DRNAS_NB201_TABLE")
     path = Path(given) if given else ROOT.parent / "shared" / "data" / "nb201.parquet"
     if not path.is_file():
         pytest.skip(f"no NAS-Bench-201 table at {path}: set DRNAS_NB201_TABLE to one")
-    return pd.read_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nb201_table(nb201_path: Path) -> pd.DataFrame:
+    """One row a cell, in the benchmark's order."""
+    return pd.read_parquet(nb201_path)
 
 
 @pytest.fixture(scope="session")
