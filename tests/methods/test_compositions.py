@@ -11,7 +11,7 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search.loop import Search
+from tests.stepping import step
 
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
@@ -20,17 +20,12 @@ SMALL = {
 STAGES = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 2}]
 # One step of each kind an epoch.
 ONE_STEP = {"name": "digits", "train_images": 32}
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
 # Written out, not read from the methods: a wrong trait should be seen.
 DRAWING = {"dsnas", "enas", "gdas", "parsec", "proxyless", "rsps"}
 
 
 def small(name: str) -> object:
     return SMALL.get(name, name)
-
-
-def step(run) -> dict:
-    return {key: value for key, value in Search(run).step().items() if key not in TIMES}
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from drnas_ray.search.loop import Search
 from drnas_ray.spaces.nb201 import NB201
 from drnas_ray.spaces.space import Space
 from tests.bits import same
+from tests.stepping import finish, step
 
 # A tiny run has two steps an epoch.
 SHRUNK = {
@@ -40,7 +41,6 @@ CASES: dict[str, object] = (
 )
 # Switches that multiply operations and sum to nothing in particular.
 NO_SHARES = {"bayesnas"}
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
 
 
 @pytest.fixture(params=CASES, name="method")
@@ -51,10 +51,6 @@ def method_case(request) -> object:
 def learns(run) -> bool:
     """Whether the architecture moves before the end at all."""
     return run.method.moves != "never"
-
-
-def untimed(record: dict) -> dict:
-    return {key: value for key, value in record.items() if key not in TIMES}
 
 
 def mask(space: Space, seed: int) -> torch.Tensor:
@@ -79,17 +75,6 @@ def batches(run):
 
 def parameters(module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in module.parameters()]
-
-
-def step(run) -> dict:
-    return untimed(Search(run).step())
-
-
-def finish(run) -> list[dict]:
-    records = []
-    while not run.finished:
-        records.append(step(run))
-    return records
 
 
 @dataclass(frozen=True)

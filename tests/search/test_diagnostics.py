@@ -20,8 +20,8 @@ from drnas_ray.search.diagnostics.fixed import as_it_was, fixed_batch
 from drnas_ray.search.diagnostics.landscape import directions, landscape
 from drnas_ray.search.loop import Search
 from tests.bits import same
+from tests.stepping import finish, step
 
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")
 HESSIAN = {"hessian_max_eigenvalue", "hessian_trace"}
 LANDSCAPE = {"landscape_offsets", "landscape_loss", "landscape_acc_pct"}
 PROPOSITION1 = {
@@ -40,13 +40,6 @@ def asked(method: str, **over) -> dict:
     """Every diagnostic that the method can have."""
     settings = {**EVERY, **over}
     return {k: v for k, v in settings.items() if k != "proposition1" or method == "drnas"}
-
-
-def finish(run) -> list[dict]:
-    records = []
-    while not run.finished:
-        records.append({k: v for k, v in Search(run).step().items() if k not in TIMES})
-    return records
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -214,8 +207,7 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
     expected = []
     for k in range(whole.config.epochs):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        record = Search(whole).step()
-        expected.append({key: v for key, v in record.items() if key not in TIMES})
+        expected.append(step(whole))
     for k in range(1, whole.config.epochs):
         again = tiny_run("drnas", **over, diagnostics=settings)
         state = checkpoint.load(tmp_path / f"{k}.pt", again.config.canonical_json())

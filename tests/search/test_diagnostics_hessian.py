@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from drnas_ray.methods import METHODS
 from drnas_ray.search.diagnostics.fixed import fixed_batch, loss_of
 from drnas_ray.search.diagnostics.hessian import curvature, hessian
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MIXED, id="mixed", marks=pytest.mark.slow)]
@@ -107,7 +108,7 @@ def test_every_number_counts_where_nothing_is_pruned(tiny_run, monkeypatch):
     batch = fixed_batch(run)
     parameters = list(run.arch.parameters())
     loss = loss_of(run, run.method.mean(run), batch)
-    matrix = hessian(loss, parameters, [torch.ones(1, 6, 5).bool()])
+    matrix = hessian(loss, parameters, [torch.ones(SHAPE).bool()])
     assert matrix.shape == (30, 30)
     # A softmax doesn't change along (1, 1, 1, 1, 1), so neither does the loss's slope.
     per_edge = matrix.view(30, 6, 5).sum(-1)
@@ -149,7 +150,7 @@ def test_a_loss_without_slope_or_curvature():
 @pytest.mark.long
 def test_only_none_left_is_flat(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
-    run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
+    run.active = torch.zeros(SHAPE, dtype=torch.bool)
     run.active[..., 0] = True
     found = curvature(run, fixed_batch(run))
     assert found == {"hessian_max_eigenvalue": 0.0, "hessian_trace": 0.0}

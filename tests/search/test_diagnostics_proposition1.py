@@ -17,6 +17,7 @@ from drnas_ray.search.diagnostics.proposition1 import (
     sampled,
 )
 from drnas_ray.search.rng import RandomState
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 BETA = torch.tensor([0.4, 1.0, 2.5, 7.0], dtype=F64)
@@ -72,7 +73,7 @@ def test_one_operation_is_no_distribution():
 # --- both sides ---------------------------------------------------------------------------------
 
 
-TWO_CHOICES = torch.zeros(1, 6, 5, dtype=torch.bool)
+TWO_CHOICES = torch.zeros(SHAPE, dtype=torch.bool)
 TWO_CHOICES[0, :, 3] = True
 TWO_CHOICES[0, 1, 1] = TWO_CHOICES[0, 3, 2] = True  # edges 1 and 3 have two operations
 
@@ -97,7 +98,7 @@ def two_choices(tiny_run, monkeypatch):
 
 
 def loss_at(run, batch, first: float, second: float) -> float:
-    weights = torch.zeros(1, 6, 5, dtype=F64)
+    weights = torch.zeros(SHAPE, dtype=F64)
     weights[0, :, 3] = 1
     weights[0, 1, 1], weights[0, 1, 3] = first, 1 - first
     weights[0, 3, 2], weights[0, 3, 3] = second, 1 - second
@@ -165,7 +166,7 @@ def test_the_trace_term_is_that_of_differences_of_the_loss(tiny_run, monkeypatch
     run = tiny_run("drnas", dtype=F64, diagnostics={"images": 8})
     run.active = MIXED
     with torch.no_grad():
-        run.arch.alpha.copy_(torch.rand(1, 6, 5, generator=torch.Generator().manual_seed(1)))
+        run.arch.alpha.copy_(torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)))
     batch = fixed_batch(run)
     beta = (run.arch.alpha.detach() + 1)[0]
     mean = torch.where(MIXED[0], beta, 0)

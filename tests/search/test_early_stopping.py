@@ -14,6 +14,7 @@ from drnas_ray.search.diagnostics.earlystop import before_growth
 from drnas_ray.search.loop import Search
 from drnas_ray.sweeps.local import run_search
 from drnas_ray.sweeps.spec.sweep import SweepConfig
+from tests.stepping import step
 
 STOP = {"first_epoch": 1, "back": 2, "window": 1}
 
@@ -122,8 +123,7 @@ def stopping(tiny_run, **over):
 def finish(run) -> list[dict]:
     records = []
     while not records or records[-1]["status"] == "running":
-        record = Search(run).step()
-        records.append({k: v for k, v in record.items() if not k.endswith("_s")})
+        records.append(step(run))
     return records
 
 

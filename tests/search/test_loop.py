@@ -16,6 +16,7 @@ from drnas_ray.methods.base import Method, alpha_of
 from drnas_ray.search import loop as bilevel
 from drnas_ray.search.loop import search_epoch
 from drnas_ray.search.schedule import cosine
+from tests.shapes import SHAPE
 
 RECORD = {
     "epoch", "train_loss", "train_acc_pct", "val_loss", "val_acc_pct", "val_mean_loss",
@@ -220,20 +221,20 @@ def frozen_at(recorded, alpha: torch.Tensor):
 
 
 def test_entropy_and_skips(recorded):
-    uniform = frozen_at(recorded, torch.zeros(1, 6, 5))
+    uniform = frozen_at(recorded, torch.zeros(SHAPE))
     assert uniform["entropy_nats"] == pytest.approx(math.log(5), rel=1e-6)
     assert uniform["genotype"] is None  # all equal: nothing is ranked yet
     assert uniform["skip_count"] is None
     assert uniform["status"] == "running"
 
-    alpha = torch.zeros(1, 6, 5)
+    alpha = torch.zeros(SHAPE)
     alpha[0, :4, 1] = 100.0
     alpha[0, 4:, 3] = 100.0
     sharp = frozen_at(recorded, alpha)
     assert sharp["entropy_nats"] == pytest.approx(0, abs=1e-6)
     assert sharp["skip_count"] == 4 == sharp["genotype"].count("skip_connect")
 
-    half = torch.full((1, 6, 5), -1e4)
+    half = torch.full(SHAPE, -1e4)
     half[..., 2:4] = 0
     assert frozen_at(recorded, half)["entropy_nats"] == pytest.approx(math.log(2), rel=1e-6)
 

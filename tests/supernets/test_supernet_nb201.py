@@ -14,6 +14,7 @@ from drnas_ray.methods import drnas as drnas_module
 from drnas_ray.supernets.blocks import ReductionBlock, average_pool, fast_average_pool
 from drnas_ray.supernets.nb201.convert import fused_state, plain_state
 from drnas_ray.supernets.nb201.supernet import FusedCell, NB201Supernet, PlainCell, Plan
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 LEAVING = {0: (0, 1, 3), 1: (2, 4), 2: (5,)}  # written out: edges 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2
@@ -91,17 +92,17 @@ def split(state: dict[str, Tensor], cells: int) -> tuple[dict[str, Tensor], dict
 
 
 def random_mask(seed: int) -> Tensor:
-    mask = torch.rand(1, 6, 5, generator=gen(seed)) < 0.5
+    mask = torch.rand(SHAPE, generator=gen(seed)) < 0.5
     mask[0, range(6), torch.randint(5, (6,), generator=gen(seed + 99))] = True
     return mask
 
 
 def one_hot_mask(seed: int) -> Tensor:
-    return F.one_hot(torch.randint(5, (1, 6), generator=gen(seed)), 5).bool()
+    return F.one_hot(torch.randint(5, SHAPE[:2], generator=gen(seed)), 5).bool()
 
 
 def theta_of(seed: int, dtype: torch.dtype = F64) -> Tensor:
-    return torch.randn(1, 6, 5, generator=gen(seed), dtype=dtype).softmax(-1)
+    return torch.randn(SHAPE, generator=gen(seed), dtype=dtype).softmax(-1)
 
 
 # --- against the reference ----------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_supernet_equals_the_reference(fused, k, mask, scaled, train):
     labels = torch.tensor([0, 2, 1, 1])
     # Where `active` is False the weight counts as 0 whatever it is: theta isn't renormalised here.
     active = None if mask is None else one_hot_mask(5) if mask == "one-hot" else random_mask(mask)
-    scale = 0.5 + torch.rand(1, 6, generator=gen(4), dtype=F64) if scaled else None
+    scale = 0.5 + torch.rand(SHAPE[:2], generator=gen(4), dtype=F64) if scaled else None
 
     theta = theta_of(3).requires_grad_()
     ours_scale = None if scale is None else scale.clone().requires_grad_()
@@ -325,7 +326,7 @@ MASKS = {
     "random-3": lambda: random_mask(23),
     "one-hot-1": lambda: one_hot_mask(24),
     "one-hot-2": lambda: one_hot_mask(25),
-    "none": lambda: F.one_hot(torch.zeros(1, 6, dtype=torch.int64), 5).bool(),
+    "none": lambda: F.one_hot(torch.zeros(SHAPE[:2], dtype=torch.int64), 5).bool(),
 }
 
 
@@ -344,7 +345,7 @@ def test_fused_cell_equals_plain_cell(k, mask, size):
             cotangent = torch.randn(4, 8, *size, generator=gen(33), dtype=dtype)
             scale = None
             if mask == "random-3":
-                scale = torch.rand(1, 6, generator=gen(34), dtype=dtype)
+                scale = torch.rand(SHAPE[:2], generator=gen(34), dtype=dtype)
             given = (x, theta_of(35, dtype), MASKS[mask](), scale, cotangent)
             a, b = outcome(plain, *given), outcome(fused, *given)
             for what, ours, theirs in zip(("output", "d x", "d theta"), a[:3], b[:3], strict=True):
@@ -363,7 +364,7 @@ def test_random_masks_keep_the_cells_equal():
     fused = converted(plain, 4, 1)
     x = torch.randn(2, 4, 5, 3, generator=gen(42), dtype=F64)
     for seed in range(60):  # also masks in which an edge keeps nothing at all
-        active = torch.rand(1, 6, 5, generator=gen(seed)) < 0.3
+        active = torch.rand(SHAPE, generator=gen(seed)) < 0.3
         plan = Plan(ArchSample(theta_of(seed), active))
         close(fused(x, plan), plain(x, plan), 1e-9, str(active.int().tolist()))
     state = {f"body.0.{n}": t for n, t in fused.state_dict().items()}
@@ -434,10 +435,10 @@ def test_second_derivatives_agree(k):
     randomise(plain, seed=81)
     fused = converted(plain, 4, k)
     x = torch.randn(3, 4, 5, 4, generator=gen(82), dtype=F64)
-    vector = torch.randn(1, 6, 5, generator=gen(83), dtype=F64)
+    vector = torch.randn(SHAPE, generator=gen(83), dtype=F64)
     found = []
     for cell in (plain, fused):
-        alpha = torch.randn(1, 6, 5, generator=gen(84), dtype=F64).requires_grad_()
+        alpha = torch.randn(SHAPE, generator=gen(84), dtype=F64).requires_grad_()
         out = cell(x, Plan(ArchSample(alpha.softmax(-1))))
         loss = torch.tanh(out).square().mean()
         (first,) = torch.autograd.grad(loss, [alpha], create_graph=True)
