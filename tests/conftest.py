@@ -1,9 +1,11 @@
-"""What many tests share: the NAS-Bench-201 table, tiny settings, tiny runs on the digits."""
+"""What many tests share: the NAS-Bench-201 table, tiny settings, tiny runs on the digits; and the
+tiers: which tests start processes, and which share a worker of pytest-xdist."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,83 @@ TINY = {
 }
 
 
+# --- tiers --------------------------------------------------------------------------------------
+
+# Fixtures that start Ray, an interpreter or a browser: who asks for one is of the tier `process`.
+# Tests that share one also share a worker, so that it is made once.
+PROCESS_FIXTURES = ("reference", "undisturbed", "browser", "read_elsewhere")
+LONG_FIXTURES = {"whole"}
+MAY_START = {"process", "slow", "cluster"}
+FREE_COMMANDS = {"git"}  # milliseconds: a results folder notes its commit
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and -m the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start processes first: they take longest, and the rest then fills the gaps."""
+    for item in items:
+        shared = [name for name in PROCESS_FIXTURES if name in getattr(item, "fixturenames", ())]
+        if shared:
+            item.add_marker("process")
+        if not LONG_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("long")
+        group = shared[0] if shared else item.nodeid.split("::")[0]
+        if shared or not item.get_closest_marker("process"):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("process") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Without the group that xdist appends, so that a reported name can be run again."""
+    name, at, group = report.nodeid.rpartition("@")
+    if at and group in (*PROCESS_FIXTURES, name.split("::")[0]):
+        report.nodeid = name
+
+
+_running: pytest.Item | None = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    global _running  # noqa: PLW0603  one test runs at a time
+    _running = item
+    try:
+        return (yield)
+    finally:
+        _running = None
+
+
+_start = subprocess.Popen.__init__
+
+
+def _start_if_marked(self: Any, args: Any, *more: Any, **named: Any) -> None:
+    program = Path(os.fsdecode(args if isinstance(args, (str, bytes, Path)) else args[0])).name
+    marked = _running is None or any(mark.name in MAY_START for mark in _running.iter_markers())
+    if not marked and program not in FREE_COMMANDS:
+        pytest.fail(f"this test starts {program!r}: mark it with @pytest.mark.process")
+    _start(self, args, *more, **named)
+
+
+subprocess.Popen.__init__ = _start_if_marked  # type: ignore[method-assign]
+
+
+# --- settings and runs --------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="session")
-def nb201_table() -> pd.DataFrame:
-    """The real table, one row a cell, in the benchmark's order."""
+def nb201_path() -> Path:
+    """The real NAS-Bench-201 table, or a skip that says why."""
     given = os.environ.get("DRNAS_NB201_TABLE")
     path = Path(given) if given else ROOT.parent / "shared" / "data" / "nb201.parquet"
     if not path.is_file():
         pytest.skip(f"no NAS-Bench-201 table at {path}: set DRNAS_NB201_TABLE to one")
-    return pd.read_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nb201_table(nb201_path: Path) -> pd.DataFrame:
+    """One row a cell, in the benchmark's order."""
+    return pd.read_parquet(nb201_path)
 
 
 @pytest.fixture(scope="session")

@@ -241,6 +241,7 @@ def test_a_damaged_benchmark(workplace: Path) -> None:
         assert_refused(workplace, ("table", workplace, "--benchmark", name), name)
 
 
+@pytest.mark.process
 def test_what_the_cluster_lacks_is_refused_before_any_trial(workplace: Path) -> None:
     sweep_file(workplace)
     code, text = drnas(workplace, "sweep", "s.yaml", "--out", "out", "--set", "resources.cpu=999")
@@ -251,6 +252,7 @@ def test_what_the_cluster_lacks_is_refused_before_any_trial(workplace: Path) -> 
     assert not (workplace / "out").exists()
 
 
+@pytest.mark.process
 def test_no_cluster_at_an_address(workplace: Path) -> None:
     sweep_file(workplace)
     code, text = drnas(workplace, "sweep", "s.yaml", "--out", "out", "--address", "127.0.0.1:1")
@@ -294,6 +296,7 @@ def test_a_wrong_table_is_refused_before_a_sweep(workplace: Path) -> None:
     assert_refused(workplace, ("sweep", "tiny.yaml", "--benchmark", "no.parquet"), "no.parquet")
 
 
+@pytest.mark.long
 def test_methods_are_listed_and_explained() -> None:
     listed = [line.split()[0] for line in invoke("methods").stdout.splitlines()[:-1]]
     assert listed == [*METHODS, *BLACKBOX]
@@ -320,6 +323,7 @@ def test_every_command_explains_itself() -> None:
         assert str(command.callback.__doc__).split(".", maxsplit=1)[0][:30] in result.stdout
 
 
+@pytest.mark.long
 def test_a_search_and_its_resume(workplace: Path) -> None:
     sets = [f"--set={key}={value}" for key, value in SWEEP["config"].items() if key != "supernet"]
     sets += ["--set=supernet={channels: 4, cells: 1}", "--set=data.train_images=64"]
@@ -338,6 +342,7 @@ def test_a_search_and_its_resume(workplace: Path) -> None:
     assert contents(workplace / "out") == before
 
 
+@pytest.mark.long
 def test_a_search_that_was_cut_goes_on_to_the_same_end(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

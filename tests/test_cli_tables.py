@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from pathlib import Path
 
@@ -12,20 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from drnas_ray.cli import app
-
-_SPEC = importlib.util.spec_from_file_location(
-    "fake_results", Path(__file__).parent / "analysis" / "conftest.py"
-)
-assert _SPEC is not None and _SPEC.loader is not None
-_FAKES = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FAKES)
+from tests.fake_sweep import FakeSweep
 
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """A folder `r` of retrained runs, seen from its parent."""
     monkeypatch.chdir(tmp_path)
-    fake = _FAKES.FakeSweep(tmp_path / "r")
+    fake = FakeSweep(tmp_path / "r")
     for seed, acc in enumerate((94.0, 95.0)):
         fake.complete(f"d{seed}", seed=seed, dataset="cifar10")
         fake.retrained(f"r{seed}", [f"d{seed}"], acc, dataset="cifar10", seed=seed)
@@ -61,6 +54,7 @@ def test_a_folder_is_compared_and_a_name_first_is_a_paper_table(results):
     assert printed("table", "./nb201", "--format", "markdown") == plain
 
 
+@pytest.mark.long
 def test_every_format_to_a_file_and_to_standard_output(results):
     ends = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html", "parquet": "parquet",
             "text": "txt"}  # fmt: skip
@@ -87,6 +81,7 @@ def test_every_format_to_a_file_and_to_standard_output(results):
     assert len(pd.read_csv("t.dat")) == 2
 
 
+@pytest.mark.long
 def test_stats_against_one(results):
     text = printed("stats", "r", "--pairs", "--against", "GDAS", "--format", "csv")
     frame = pd.read_csv(io.StringIO(text))
@@ -95,7 +90,7 @@ def test_stats_against_one(results):
 
 
 def test_several_folders_are_one_table(results, tmp_path):
-    other = _FAKES.FakeSweep(tmp_path / "q")
+    other = FakeSweep(tmp_path / "q")
     other.complete("d7", seed=7, dataset="cifar10")
     other.retrained("r7", ["d7"], 93.0, dataset="cifar10", seed=7)
     other.write()

@@ -136,6 +136,7 @@ from ..methods.base import Method
     assert "drnas_ray.search.base" not in found
 
 
+@pytest.mark.long
 def test_there_is_something_to_look_at():
     modules = {module_of(path) for path in FILES}
     expected = {"drnas_ray.methods.drnas", "drnas_ray.supernets.nb201.network", "drnas_ray.cli"}
@@ -169,6 +170,7 @@ def test_no_torch_on_the_ground_floor_and_in_analysis():
     assert not offenders("analysis", "ray")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "package",
     [

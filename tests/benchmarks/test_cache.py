@@ -189,6 +189,7 @@ def worker(folder: Path, log: Path, cells: int, pause_s: float, wait: int = 0):
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("wait", [0, 1])
 def test_processes_at_once_train_each_cell_once(tmp_path, wait):
     folder, log, cells = tmp_path / "cache", tmp_path / "log", 60
@@ -219,6 +220,7 @@ def test_processes_at_once_train_each_cell_once(tmp_path, wait):
     assert all(final.get(key(number))["val_acc_pct"] == number / 7 for number in range(cells))
 
 
+@pytest.mark.process
 def test_killed_processes_lose_the_cell_in_flight_and_its_lock(tmp_path):
     folder, log, cells = tmp_path / "cache", tmp_path / "log", 40
     lost = 0

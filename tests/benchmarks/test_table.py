@@ -115,6 +115,7 @@ def test_a_table_of_some_cells(tmp_path):
     assert CellTable.open(path).has([2, 3]).tolist() == [True, False]
 
 
+@pytest.mark.process
 def test_reading_needs_neither_torch_nor_pandas(shuffled):
     code = (
         "import sys; from drnas_ray.benchmarks.table import CellTable\n"
@@ -128,6 +129,7 @@ def test_reading_needs_neither_torch_nor_pandas(shuffled):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.long
 def test_the_command_line(shuffled, tmp_path):
     run = CliRunner().invoke
     target = tmp_path / "t.parquet"

@@ -319,6 +319,7 @@ def test_a_fixed_cell():
 # --- the real table -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.table
 def test_published_means_on_the_real_table(nb201_table, tmp_path):
     """200 seeds, 100 queries. Published CIFAR-10 test means are of about as many trainings

@@ -308,6 +308,7 @@ def test_a_file_that_is_not_a_cluster_file_is_refused(text: str, said: str, tmp_
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FILES)
 def test_no_wrong_type_crashes_the_check(kind: str) -> None:
     """Each key in turn, at every depth, is a number, a text, a list, a mapping, or gone."""

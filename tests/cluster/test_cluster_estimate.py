@@ -128,6 +128,7 @@ def test_places_for_trials() -> None:
     assert Workers("cpus", 2, 8, None).slots(1, 0) == 16
 
 
+@pytest.mark.long
 def test_a_measured_folder_gives_the_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real short search on this machine, then the estimate of a longer sweep like it."""
     monkeypatch.chdir(ROOT)

@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from sweep_runs import assert_same
 
 from drnas_ray.benchmarks.cache import CellCache
+from drnas_ray.cli import main
 from drnas_ray.cli.stores import local_copies, shown, store_of
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
@@ -130,6 +131,7 @@ def test_a_cache_of_cells_on_a_store(bucket, monkeypatch):
     assert CellCache(place).get(key(9)) is not None
 
 
+@pytest.mark.process
 def test_a_build_fills_a_store(bucket, tmp_path):
     place = bucket.format("built")
     args = [
@@ -152,7 +154,16 @@ def command(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path):
+def ended(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """The exit code of `drnas ARGS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["drnas", *args])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code or 0
+
+
+@pytest.mark.process
+def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path, monkeypatch, capsys):
     """Searched, exported, resumed and tabulated on S3; the same to the last bit."""
     sweep = {
         "name": "stored", "methods": ["drnas", "uniform"], "seeds": "0",
@@ -172,9 +183,11 @@ def test_a_sweep_on_a_store_is_the_sweep_in_a_folder(bucket, tmp_path):
     assert here.returncode == 0, here.stderr
     Store.open(uri).pull(tmp_path / "copy", is_read)
     assert_same(tmp_path / "copy", tmp_path / "here")
-    again = command(tmp_path, "sweep", "stored.yaml", "--out", uri)
-    assert again.returncode == 2 and "--resume" in again.stderr
     again = command(tmp_path, "sweep", "stored.yaml", "--out", uri, "--resume")
     assert again.returncode == 0, again.stderr
-    table = command(tmp_path, "table", uri, "--format", "csv")
-    assert table.returncode == 0 and "DrNAS" in table.stdout
+    # What starts no Ray, in this process.
+    monkeypatch.chdir(tmp_path)
+    assert ended(monkeypatch, "sweep", "stored.yaml", "--out", uri) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert ended(monkeypatch, "table", uri, "--format", "csv") == 0
+    assert "DrNAS" in capsys.readouterr().out

@@ -73,6 +73,7 @@ def test_normalise_in_half_precision_rounds_once():
     assert torch.equal(normalise(images, INFO, torch.bfloat16), exact.to(torch.bfloat16))
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(
     height=st.integers(3, 9),

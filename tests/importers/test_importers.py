@@ -69,6 +69,7 @@ def files(tmp_path_factory):
     }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["single", "simple", "tar", "v1_0", "v1_1"])
 def test_every_answer_equals_the_packages(files, kind, tmp_path):
     source, api = files[kind]
@@ -130,6 +131,7 @@ def same_seeds(table, api, index, network, epochs) -> int:
     return checked
 
 
+@pytest.mark.long
 def test_defaults_are_the_pair_that_papers_print(files, tmp_path):
     source, api = files["single"]
     import_benchmark(source, tmp_path / "t.parquet")
@@ -143,6 +145,7 @@ def test_defaults_are_the_pair_that_papers_print(files, tmp_path):
     assert half_s == pytest.approx(half["train-all-time"])
 
 
+@pytest.mark.long
 def test_a_simulated_budget_counts_as_the_benchmark_does(files, tmp_path):
     source, api = files["single"]
     import_benchmark(source, tmp_path / "t.parquet")
@@ -172,6 +175,7 @@ def test_curves_hold_every_epoch(files, tmp_path):
             assert row[test][epoch] == pytest.approx(want["test-accuracy"], abs=1e-9)
 
 
+@pytest.mark.long
 def test_weights_are_dropped_unread(tmp_path):
     """The -full folder: tensors pickled with the plain pickler call torch.load on load."""
     with warnings.catch_warnings():
@@ -190,6 +194,7 @@ def test_weights_are_dropped_unread(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_wrong_checksum_is_reported(files, tmp_path):
     source, _ = files["single"]
     said = import_benchmark(source, tmp_path / "t.parquet").checksum
@@ -213,6 +218,7 @@ def test_numpy_scalars_and_arrays_are_numbers(tmp_path):
     assert table.cost(3, "cifar10", "flops_m") == 1.5
 
 
+@pytest.mark.long
 def test_parameters_that_differ_by_seed_are_888s(tmp_path):
     content = whole(nats, (5,))
     runs = content["arch2infos"][5]["200"]["all_results"]

@@ -13,6 +13,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.bayesnas import SMALLEST_OMEGA, reweighted
 from drnas_ray.search.loop import SearchJob
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)
@@ -25,7 +26,7 @@ def batch(seed: int, n: int = 8):
 
 
 def with_switches(run, seed: int = 0) -> Tensor:
-    switch = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(seed)) / 2
+    switch = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(seed)) / 2
     with torch.no_grad():
         run.arch.switch.copy_(switch)
     return switch
@@ -37,8 +38,8 @@ def with_switches(run, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("sparsity", [0.005, 0.01, 1.0])
 def test_reweighting_is_the_published_formula(sparsity):
     rng = np.random.default_rng(0)
-    s, omega = rng.standard_normal((1, 6, 5)), rng.uniform(0.1, 3, (1, 6, 5))
-    hessian = rng.uniform(0.01, 2, (1, 6, 5))
+    s, omega = rng.standard_normal(SHAPE), rng.uniform(0.1, 3, SHAPE)
+    hessian = rng.uniform(0.01, 2, SHAPE)
     gamma = np.abs(s) / omega
     c = 1 / (1 / gamma + hessian / sparsity)
     expected = np.sqrt(np.abs(-c / gamma**2 + 1 / gamma))
@@ -59,6 +60,7 @@ def test_reweighting_at_its_limits():
 # --- curvature ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
 @pytest.mark.parametrize("partial", [1, 2])
 def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partial):
@@ -67,7 +69,7 @@ def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partia
     run = tiny_run("bayesnas", dtype=F64, supernet={"fused": fused, "partial": partial})
     run.net.train()
     switch, data = with_switches(run), batch(1)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, 3, CONV3] = False
     ours = run.method.curvature(run, data)
 
@@ -80,7 +82,7 @@ def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partia
     for place in range(30):
         step = torch.zeros(30, dtype=F64)
         step[place] = width
-        step = step.view(1, 6, 5)
+        step = step.view(SHAPE)
         slope = (gradient(switch + step) - gradient(switch - step)).flatten()[place] / (2 * width)
         torch.testing.assert_close(ours.flatten()[place], slope, rtol=1e-5, atol=1e-9)
     assert ours.abs().max() > 1e-3
@@ -88,6 +90,7 @@ def test_curvature_is_the_hessians_diagonal(tiny_run, monkeypatch, fused, partia
     assert ours[0, 3, CONV3] == 0
 
 
+@pytest.mark.long
 def test_the_end_of_an_epoch_moves_only_the_prior(tiny_run):
     run = tiny_run("bayesnas")
     run.net.train()
@@ -104,6 +107,7 @@ def test_the_end_of_an_epoch_moves_only_the_prior(tiny_run):
     assert (after["omega"] >= SMALLEST_OMEGA * (1 - 1e-6)).all()
 
 
+@pytest.mark.long
 def test_nothing_is_reweighted_while_the_weights_train_alone(tiny_run):
     run = tiny_run("bayesnas", arch={"warmup_epochs": 2})
     SearchJob(run).step()
@@ -120,9 +124,9 @@ def test_nothing_is_reweighted_while_the_weights_train_alone(tiny_run):
 def test_penalty_and_its_gradient(tiny_run, monkeypatch):
     run = tiny_run({"name": "bayesnas", "sparsity": 0.3}, dtype=F64)
     switch = with_switches(run)
-    omega = torch.rand(1, 6, 5, generator=torch.Generator().manual_seed(1), dtype=F64)
+    omega = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1), dtype=F64)
     run.arch.omega.copy_(omega)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, 2, CONV1] = False
     expected = 0.3 * sum(
         omega[0, e, o] * abs(switch[0, e, o])
@@ -153,9 +157,10 @@ def pruned(run, gamma: Tensor) -> Tensor:
     return run.active[0]
 
 
+@pytest.mark.long
 def test_operations_below_the_threshold_are_pruned_for_good(tiny_run):
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})
-    gamma = torch.full((1, 6, 5), 0.5)
+    gamma = torch.full(SHAPE, 0.5)
     gamma[0, 1, [SKIP, POOL]] = torch.tensor([0.09, -0.02])  # the size counts
     gamma[0, 1, CONV3] = 0.11
     gamma[0, 4] = 0.01
@@ -165,23 +170,25 @@ def test_operations_below_the_threshold_are_pruned_for_good(tiny_run):
     expected[4, 1:] = False  # `none` is what is left
     assert torch.equal(kept, expected)
     assert run.space.choices(run.method.derive(run))[0, 4] == NONE
-    kept = pruned(run, torch.full((1, 6, 5), 0.5))
+    kept = pruned(run, torch.full(SHAPE, 0.5))
     assert torch.equal(kept, expected)
     assert (run.method.strengths(run)[0][~expected] == 0).all()
     assert (run.method.sample(run).weights[0][~expected] == 0).all()
 
 
+@pytest.mark.long
 def test_the_last_operation_of_an_edge_stays(tiny_run):
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[..., NONE] = False
-    gamma = torch.full((1, 6, 5), 0.5)
+    gamma = torch.full(SHAPE, 0.5)
     gamma[0, 3] = torch.tensor([9.0, 0.01, -0.05, 0.02, 0.04])
     kept = pruned(run, gamma)
     assert kept[3].tolist() == [False, False, True, False, False]
     assert run.space.choices(run.method.derive(run))[0, 3] == CONV1
 
 
+@pytest.mark.long
 def test_gamma_counts_omega(tiny_run):
     """The same switch is kept where it is cheap, pruned where it costs much."""
     run = tiny_run({"name": "bayesnas", "threshold": 0.1})

@@ -11,23 +11,20 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
-from drnas_ray.search.loop import SearchJob
+from tests.stepping import step
 
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
     "rsps": {"name": "rsps", "candidates": 2},
 }
 STAGES = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 2}]
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
+# One step of each kind an epoch.
+ONE_STEP = {"name": "digits", "train_images": 32}
 DRAWING = {name for name, method in METHODS.items() if not method.mixes}
 
 
 def small(name: str) -> object:
     return SMALL.get(name, name)
-
-
-def step(run) -> dict:
-    return {key: value for key, value in SearchJob(run).step().items() if key not in TIMES}
 
 
 def test_capabilities_of_the_published_methods():
@@ -42,9 +39,10 @@ def test_capabilities_of_the_published_methods():
         assert (method.distribution == "dirichlet") == (name == "drnas"), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_stages_with_every_method(tiny_run, tmp_path, name):
-    over = {"epochs": 4, "stages": STAGES}
+    over = {"epochs": 4, "stages": STAGES, "data": ONE_STEP}
     if not METHODS[name].ranks:
         with pytest.raises(UserError, match=rf"keep_ops=2 with method {name}.*rank"):
             tiny_run(small(name), **over)
@@ -63,10 +61,11 @@ def test_stages_with_every_method(tiny_run, tmp_path, name):
     assert [step(other), step(other)] == records[2:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("name", METHODS)
 def test_perturbation_with_every_method(tiny_run, name, kind):
-    over = {"perturb": {"kind": kind}, "supernet": {"partial": 2}, "epochs": 3}
+    over = {"perturb": {"kind": kind}, "supernet": {"partial": 2}, "data": ONE_STEP}
     if name in DRAWING:
         with pytest.raises(UserError, match=rf"perturb\.kind={kind} with method {name}.*drawn"):
             tiny_run(small(name), **over)
@@ -91,7 +90,11 @@ def test_the_authors_clipping_with_every_method(tiny_run, name, perturb):
         weights = {"clip": 0.05, "clip_over_arch": clip_over_arch}
         # In double precision: at GDAS's first temperature the architecture's part is tiny.
         run = tiny_run(
-            small(name), dtype=torch.float64, epochs=3, weights=weights, perturb={"kind": perturb}
+            small(name),
+            dtype=torch.float64,
+            data=ONE_STEP,
+            weights=weights,
+            perturb={"kind": perturb},
         )
         step(run)
         return torch.cat([p.detach().flatten() for p in run.net.parameters()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,10 @@ from drnas_ray.data.batches import random_batch
 from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
 from drnas_ray.search.loop import SearchJob
+from drnas_ray.spaces.nb201 import NB201
+from drnas_ray.spaces.space import Space
 from tests.bits import same
+from tests.stepping import finish, step
 
 # A tiny run has two steps an epoch.
 SHRUNK = {
@@ -37,7 +41,6 @@ CASES: dict[str, object] = (
 )
 # Switches that multiply operations and sum to nothing in particular.
 NO_SHARES = {"bayesnas"}
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
 
 
 @pytest.fixture(params=CASES, name="method")
@@ -50,16 +53,15 @@ def learns(run) -> bool:
     return run.method.moves != "never"
 
 
-def untimed(record: dict) -> dict:
-    return {key: value for key, value in record.items() if key not in TIMES}
-
-
-def mask(seed: int) -> torch.Tensor:
+def mask(space: Space, seed: int) -> torch.Tensor:
     """Operations kept by pruning, two to four an edge."""
-    kept = torch.zeros(1, 6, 5, dtype=torch.bool)
+    types, edges, ops = space.shape
+    kept = torch.zeros(space.shape, dtype=torch.bool)
     rng = np.random.default_rng(seed)
-    for edge in range(6):
-        kept[0, edge, rng.choice(5, size=int(rng.integers(2, 5)), replace=False)] = True
+    for kind in range(types):
+        for edge in range(edges):
+            some = rng.choice(ops, size=int(rng.integers(2, ops)), replace=False)
+            kept[kind, edge, some] = True
     return kept
 
 
@@ -75,17 +77,44 @@ def parameters(module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in module.parameters()]
 
 
-def finish(run) -> list[dict]:
-    records = []
-    while not run.finished:
-        records.append(untimed(SearchJob(run).step()))
-    return records
+@dataclass(frozen=True)
+class Whole:
+    """A run from its start to its end, for tests to compare with: look, don't touch."""
+
+    records: list[dict]
+    states: list[dict]
+    """Before the first epoch and after each."""
+    random_states: tuple
+    """Of the process, torch's and NumPy's, before and after."""
 
 
-@pytest.mark.parametrize("active", [None, mask(0)], ids=["all", "pruned"])
-def test_shapes_and_shares(tiny_run, method, active):
+@pytest.fixture(scope="module")
+def whole_runs() -> dict[str, Whole]:
+    """Those made so far."""
+    return {}
+
+
+@pytest.fixture
+def whole(tiny_run, whole_runs, method) -> Whole:
+    key = repr(method)
+    if key not in whole_runs:
+        torch.manual_seed(123)
+        np.random.seed(5)
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()
+        run, records = tiny_run(method), []
+        states = [copy.deepcopy(run.state_dict())]
+        while not run.finished:
+            records.append(step(run))
+            states.append(copy.deepcopy(run.state_dict()))
+        after = torch.get_rng_state(), np.random.get_state()[1].copy()
+        whole_runs[key] = Whole(records, states, (before, after))
+    return whole_runs[key]
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["all", "pruned"])
+def test_shapes_and_shares(tiny_run, method, pruned):
     run = tiny_run(method)
-    run.active = active
+    run.active = active = mask(run.space, 0) if pruned else None
     shape = run.space.shape
     settings = run.config.method
     strengths = run.method.strengths(run)
@@ -150,67 +179,61 @@ def test_a_weight_step_moves_only_the_weights(tiny_run, method):
     assert all(p.grad is None for p in run.arch.parameters())
 
 
-def test_resume_after_any_epoch_is_the_same_search(tiny_run, tmp_path, method):
-    whole = tiny_run(method)
-    expected = []
-    for k in range(3):
-        checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        expected.append(untimed(SearchJob(whole).step()))
-    for k in range(3):
+def test_resume_after_any_epoch_is_the_same_search(tiny_run, tmp_path, method, whole):
+    """Each epoch from the checkpoint before it: strengths, accuracies, state to the last bit."""
+    for k, record in enumerate(whole.records):
+        checkpoint.save(whole.states[k], tmp_path / f"{k}.pt")
         second = tiny_run(method)
         state = checkpoint.load(tmp_path / f"{k}.pt", second.config.canonical_json())
         SearchJob(second).load_state_dict(state)
         assert second.epoch == k
-        assert finish(second) == expected[k:]  # strengths and accuracies to the last bit
-        assert same(second.state_dict(), whole.state_dict())
+        assert step(second) == record
+        assert same(second.state_dict(), whole.states[k + 1])
 
 
-def test_a_checkpoint_holds_its_own_copy_of_nothing_that_moves_on(tiny_run, tmp_path, method):
+def test_a_checkpoint_holds_its_own_copy_of_nothing_that_moves_on(
+    tiny_run, tmp_path, method, whole
+):
     """Written, then the run goes on: what is read back is the state as it was."""
     run = tiny_run(method)
-    SearchJob(run).step()
-    frozen = copy.deepcopy(run.state_dict())
+    run.load_state_dict(copy.deepcopy(whole.states[1]))
     path = tmp_path / "state.pt"
     checkpoint.save(run.state_dict(), path)
     SearchJob(run).step()
-    assert same(checkpoint.load(path, run.config.canonical_json()), frozen)
+    assert same(checkpoint.load(path, run.config.canonical_json()), whole.states[1])
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
 
 
-def test_the_seed_decides(tiny_run, method):
-    one, two, other = (tiny_run(method, seed=seed) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    first = finish(one)
+def test_the_seed_decides(tiny_run, method, whole):
+    """The state holds the random states: equal after an epoch is equal for ever."""
+    same_seed, other = tiny_run(method), tiny_run(method, seed=2)
     torch.manual_seed(1)  # what the process draws elsewhere doesn't matter
     torch.rand(5)
-    assert finish(two) == first
-    assert same(one.state_dict(), two.state_dict())
-    assert finish(other) != first
-    assert not same(one.arch.state_dict(), other.arch.state_dict()) or not learns(one)
+    assert step(same_seed) == whole.records[0]
+    assert same(same_seed.state_dict(), whole.states[1])
+    assert step(other) != whole.records[0]
+    moved = not same(other.state_dict()["arch"], whole.states[1]["arch"])
+    assert moved or not learns(other)
 
 
-def test_the_process_keeps_its_random_state(tiny_run, method):
-    torch.manual_seed(123)
-    np.random.seed(5)
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    finish(tiny_run(method))
-    assert torch.equal(torch.get_rng_state(), torch_before)
-    assert (np.random.get_state()[1] == numpy_before).all()
+def test_the_process_keeps_its_random_state(whole):
+    before, after = whole.random_states
+    assert torch.equal(before[0], after[0])
+    assert (before[1] == after[1]).all()
 
 
-def test_two_runs_side_by_side_do_not_mix(tiny_run, method):
-    alone = finish(tiny_run(method, seed=3))
-    a, b = tiny_run(method, seed=3), tiny_run(method, seed=4)
-    records = []
+def test_two_runs_side_by_side_do_not_mix(tiny_run, method, whole):
+    a, b = tiny_run(method), tiny_run(method, seed=4)
+    records = [step(a)]
     while not a.finished:
-        records.append(untimed(SearchJob(a).step()))
         SearchJob(b).step()
-    assert records == alone
+        records.append(step(a))
+    assert records == whole.records
+    assert same(a.state_dict(), whole.states[-1])
 
 
-def test_the_answer_is_a_genotype_of_the_space(tiny_run, method):
-    run = tiny_run(method)
-    records = finish(run)
+def test_the_answer_is_a_genotype_of_the_space(tiny_run, method, whole):
+    run, records = tiny_run(method), whole.records
     assert records[-1]["genotype"] is not None
     for record in records:
         if record["genotype"] is not None:  # nothing is ranked yet
@@ -221,19 +244,22 @@ def test_the_answer_is_a_genotype_of_the_space(tiny_run, method):
     assert all(a["strengths"] != b["strengths"] for a, b in pairwise(records)) or not learns(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("partial", [1, 2])
 def test_partial_channels_and_pruned_operations(tiny_run, tmp_path, method, partial):
     run = tiny_run(method, supernet={"partial": partial})
     SearchJob(run).step()
-    run.active = mask(partial)
+    run.active = mask(run.space, partial)
     weights = parameters(run.net)
     path = tmp_path / "state.pt"
     checkpoint.save(run.state_dict(), path)
     resumed = tiny_run(method, supernet={"partial": partial})
     resumed.load_state_dict(checkpoint.load(path, resumed.config.canonical_json()))
     assert torch.equal(resumed.active, run.active)
-    records = finish(run)
-    assert records == finish(resumed)
+    records = [step(run)]
+    assert step(resumed) == records[0]
+    assert same(resumed.state_dict(), run.state_dict())
+    records += finish(run)
     assert not same(weights, parameters(run.net))
     strengths = torch.tensor(records[-1]["strengths"])
     assert (strengths[~run.active] == 0).all()
@@ -241,16 +267,18 @@ def test_partial_channels_and_pruned_operations(tiny_run, tmp_path, method, part
     assert run.active.gather(-1, chosen[..., None]).all()
 
 
-@pytest.mark.parametrize("op", range(5))
+@pytest.mark.parametrize("op", NB201().ops)
 def test_one_operation_left_on_each_edge(tiny_run, method, op):
     """The end of pruning, `none` everywhere included: a step still works and stays finite."""
-    run = tiny_run(method)
-    run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
-    run.active[..., op] = True
+    # One step of each kind is enough.
+    run = tiny_run(method, data={"name": "digits", "train_images": 32})
+    place = run.space.ops.index(op)
+    run.active = torch.zeros(run.space.shape, dtype=torch.bool)
+    run.active[..., place] = True
     record = SearchJob(run).step()
     assert record["status"] == "running"
     assert np.isfinite(record["val_loss"])
-    assert record["genotype"] == run.space.genotype(np.full((1, 6), op))
+    assert record["genotype"] == run.space.genotype(np.full(run.space.shape[:2], place))
 
 
 # --- checkpoints that are none ------------------------------------------------------------------

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from drnas_ray.methods import darts as darts_module
 from drnas_ray.methods.unrolled import unrolled_gradient
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 SECOND = {"name": "darts", "order": 2}
@@ -25,11 +26,11 @@ def batch(seed: int, n: int = 8):
 
 def test_shares_are_a_softmax_over_what_is_kept(tiny_run):
     run = tiny_run("darts", dtype=F64)
-    alpha = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
+    alpha = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         run.arch.alpha.copy_(alpha)
     torch.testing.assert_close(run.method.sample(run).weights[0], reference.softmax(alpha[0]))
-    run.active = torch.rand(1, 6, 5, generator=torch.Generator().manual_seed(1)) < 0.6
+    run.active = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) < 0.6
     run.active[..., 3] = True
     expected = reference.masked_theta(reference.softmax(alpha[0]), run.active[0])
     torch.testing.assert_close(run.method.sample(run).weights[0], expected)
@@ -42,7 +43,7 @@ def test_first_order_gradient_by_differences(tiny_run, monkeypatch, fused):
     monkeypatch.setattr(run, "step_arch", seen.append)
     train, val = batch(1), batch(2)
     run.method.arch_step(run, train, val)
-    numbers = torch.zeros(1, 6, 5, dtype=F64)
+    numbers = torch.zeros(SHAPE, dtype=F64)
     width = 1e-6
     for place in range(30):
         values = []
@@ -225,6 +226,7 @@ def test_second_order_step_moves_the_architecture_and_nothing_else(tiny_run, par
     assert all(weight.grad is None for weight in run.net.parameters())
 
 
+@pytest.mark.long
 def test_second_order_of_the_supernet_is_autograds(tiny_run, monkeypatch):
     """The path through a run, with tanh for ReLU: kinks make a right difference look wrong."""
     monkeypatch.setattr(torch, "relu", torch.tanh)

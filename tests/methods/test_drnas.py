@@ -13,6 +13,7 @@ from torch.distributions import Dirichlet, kl_divergence
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.drnas import concentration, draw, kl_to_uniform
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 # From sparse to concentrated, and uneven.
@@ -48,7 +49,7 @@ def test_gradient_of_a_draw_is_the_slides_formula(seed):
     torch.manual_seed(seed)
     beta = concentration(ALPHA).requires_grad_()
     theta = draw(beta, None)
-    torch.testing.assert_close(theta.sum(-1), torch.ones(1, 6, dtype=F64))
+    torch.testing.assert_close(theta.sum(-1), torch.ones(SHAPE[:2], dtype=F64))
     for edge in range(6):
         if theta[0, edge].detach().max() < 1 - 1e-9:  # the formula divides by 1 - theta
             assert_pathwise(beta, theta, edge, list(range(5)))
@@ -60,12 +61,12 @@ def test_gradient_of_a_pruned_draw(seed):
     beta = concentration(ALPHA).requires_grad_()
     theta = draw(beta, MIXED)
     assert (theta[~MIXED] == 0).all()
-    torch.testing.assert_close(theta.sum(-1), torch.ones(1, 6, dtype=F64))
+    torch.testing.assert_close(theta.sum(-1), torch.ones(SHAPE[:2], dtype=F64))
     for edge in range(6):
         kept = MIXED[0, edge].nonzero().flatten().tolist()
         if len(kept) > 1 and theta[0, edge].detach().max() < 1 - 1e-9:
             assert_pathwise(beta, theta, edge, kept)
-    cotangent = torch.randn(1, 6, 5, dtype=F64)
+    cotangent = torch.randn(SHAPE, dtype=F64)
     (gradient,) = torch.autograd.grad((theta * cotangent).sum(), beta)
     assert (gradient[~MIXED] == 0).all()
     assert gradient[0, 4, 3] == 0  # one operation left: its share is 1 whatever beta says
@@ -105,7 +106,7 @@ def test_an_all_true_mask_draws_like_none():
 @pytest.mark.parametrize("dtype", [torch.float32, F64], ids=str)
 @pytest.mark.parametrize("where", ["one", "most", "all"])
 def test_a_far_negative_alpha_stays_finite(dtype, where):
-    alpha = torch.zeros(1, 6, 5, dtype=dtype)
+    alpha = torch.zeros(SHAPE, dtype=dtype)
     alpha[..., {"one": slice(2, 3), "most": slice(1, 5), "all": slice(0, 5)}[where]] = -50.0
     alpha.requires_grad_()
     torch.manual_seed(5)
@@ -192,7 +193,7 @@ def test_the_penalty_reaches_the_architecture_step_only(tiny_run, monkeypatch):
 def test_l2_is_adams_coupled_decay(tiny_run):
     """Against the formula: g + decay * alpha enters the moments."""
     run = penalised(tiny_run, "l2", penalty_scale=0.1)
-    gradients = torch.randn(3, 1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
+    gradients = torch.randn(3, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(0))
     value, state = ALPHA, None
     for gradient in gradients:
         run.step_arch((gradient,))

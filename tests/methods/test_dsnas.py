@@ -13,6 +13,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.dsnas import score_gradient
 from drnas_ray.methods.relax import masked
 from drnas_ray.parsing import run_config
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 
@@ -65,7 +66,7 @@ def test_the_estimate_is_right_on_average(pruned):
 def moved(tiny_run, monkeypatch, step: str, train, val, **method):
     """What a step hands to the architecture's optimiser, and the run."""
     run = tiny_run({"name": "dsnas", **method}, dtype=F64)
-    alpha = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(2))
+    alpha = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         run.arch.alpha.copy_(alpha)
     seen: list[tuple[Tensor, ...]] = []
@@ -101,7 +102,7 @@ def test_gradient_of_the_supernet_by_differences(tiny_run, monkeypatch, bilevel)
         slopes.append((values[0] - values[1]) / (2 * width))
     cost = torch.tensor(slopes, dtype=F64)[:, None]
     assert cost.abs().max() > 1e-3
-    alpha = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(2))
+    alpha = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(2))
     expected = cost * (hard[0] - reference.softmax(alpha[0]))
     torch.testing.assert_close(seen[0][0][0], expected, rtol=1e-4, atol=1e-9)
 
@@ -121,7 +122,7 @@ MARGINS = torch.tensor([0.05, 0.29, 0.31, 0.6, 0.0, 0.9], dtype=F64)
 
 def led(run, margins: Tensor) -> None:
     """Alphas under which the last operation leads the second, the third below, by margins."""
-    shares = torch.full((1, 6, 5), 1e-3, dtype=F64)
+    shares = torch.full(SHAPE, 1e-3, dtype=F64)
     rest = 1 - 3e-3
     shares[0, :, 4], shares[0, :, 1] = (rest + margins) / 2, (rest - margins) / 2
     with torch.no_grad():

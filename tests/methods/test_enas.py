@@ -14,6 +14,7 @@ from torch import Tensor
 from drnas_ray.methods.enas import Controller, Enas, EnasSettings, log_probability
 from drnas_ray.parsing import run_config
 from drnas_ray.search.loop import SearchJob
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 SMALL = {"steps": 2, "samples": 3, "candidates": 5, "score_batch": 24}
@@ -31,7 +32,7 @@ MASK = torch.tensor(
 )[None]
 
 
-def controller(shape=(1, 6, 5), scale: float = 8.0, **settings) -> Controller:
+def controller(shape=SHAPE, scale: float = 8.0, **settings) -> Controller:
     """Weights large enough that operations differ clearly in probability."""
     torch.manual_seed(0)
     made = Controller(SimpleNamespace(shape=shape), EnasSettings(**settings)).to(F64)
@@ -86,6 +87,7 @@ def test_probabilities_and_entropy_along_a_path(mask):
     assert entropy.item() == pytest.approx(-(alive * np.log(alive)).sum())
 
 
+@pytest.mark.long
 def test_paths_are_drawn_with_their_probability():
     made = controller((1, 2, 3))
     draws = 3000
@@ -233,7 +235,7 @@ def test_defaults_are_nas_bench_201s():
     assert (weights.nesterov, weights.weight_decay) == (True, 2.5e-4)
     method = config.method
     assert (method.steps, method.samples, method.candidates) == (50, 20, 100)
-    made = Controller(SimpleNamespace(shape=(1, 6, 5)), method)
+    made = Controller(SimpleNamespace(shape=SHAPE), method)
     (group,) = Enas(method).make_arch_optimizer(made, config).param_groups
     assert (group["lr"], group["betas"], group["eps"]) == (1e-3, (0.0, 0.999), 1e-3)
     assert group["weight_decay"] == 0

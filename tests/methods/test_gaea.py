@@ -12,6 +12,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.gaea import SMALLEST_SHARE, ExponentiatedGradient
 from drnas_ray.methods.relax import kept_shares
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 EDGES = {"name": "gaea", "edge_weights": True}
@@ -64,7 +65,7 @@ def test_edge_weights_step_on_the_simplex_of_their_node(tiny_run):
     start = torch.tensor([[1.0, 0.5, 0.5, 1 / 3, 1 / 3, 1 / 3]], dtype=F64)
     torch.testing.assert_close(run.arch.edge.detach(), start)
     g = torch.Generator().manual_seed(0)
-    gradients = torch.randn(1, 6, 5, generator=g, dtype=F64), torch.randn(1, 6, generator=g)
+    gradients = torch.randn(SHAPE, generator=g, dtype=F64), torch.randn(SHAPE[:2], generator=g)
     run.step_arch((gradients[0], gradients[1].double()))
     for edges in ENTERING:
         ours = run.arch.edge.detach()[0, edges].numpy()
@@ -78,10 +79,10 @@ def test_shares_stay_on_the_simplex(tiny_run, size):
     run = tiny_run(EDGES)
     g = torch.Generator().manual_seed(1)
     for _ in range(300):
-        gradients = torch.randn(1, 6, 5, generator=g), torch.randn(1, 6, generator=g)
+        gradients = torch.randn(SHAPE, generator=g), torch.randn(SHAPE[:2], generator=g)
         run.step_arch(tuple(size * gradient for gradient in gradients))
     shares, edge = run.arch.shares.detach(), run.arch.edge.detach()
-    torch.testing.assert_close(shares.sum(-1), torch.ones(1, 6))
+    torch.testing.assert_close(shares.sum(-1), torch.ones(SHAPE[:2]))
     for edges in ENTERING:
         torch.testing.assert_close(edge[0, edges].sum(), torch.tensor(1.0))
     for values in (shares, edge):
@@ -103,10 +104,10 @@ def test_a_constant_added_to_the_gradient_changes_nothing():
 def test_pruned_operations_leave_the_kept_their_own_simplex(tiny_run, monkeypatch):
     """Two steps of a run equal two mirror steps on the kept shares alone, whatever was pruned."""
     run = tiny_run("gaea", dtype=F64, arch={"lr": 0.5})
-    p = torch.rand(1, 6, 5, generator=torch.Generator().manual_seed(2), dtype=F64) + 0.1
+    p = torch.rand(SHAPE, generator=torch.Generator().manual_seed(2), dtype=F64) + 0.1
     with torch.no_grad():
         run.arch.shares.copy_(p / p.sum(-1, keepdim=True))
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, :, 4] = False
     run.active[0, 2, :3] = False
     kept = kept_shares(run.arch.shares.detach(), run.mask)

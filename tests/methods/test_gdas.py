@@ -11,9 +11,10 @@ from torch import Tensor
 
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.relax import gumbel_softmax, masked
+from tests.shapes import SHAPE
 
 F64 = torch.float64
-ALPHA = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
+ALPHA = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(0))
 
 
 def batch(seed: int, n: int = 8):
@@ -84,7 +85,7 @@ def test_the_gradient_goes_through_the_drawn_entry_of_the_softmax(tiny_run, monk
     torch.manual_seed(11)
     run.method.arch_step(run, batch(2), val)
     torch.manual_seed(11)
-    noisy = ALPHA.log_softmax(-1) - torch.empty(1, 6, 5, dtype=F64).exponential_().log()
+    noisy = ALPHA.log_softmax(-1) - torch.empty(SHAPE, dtype=F64).exponential_().log()
     soft = reference.softmax(noisy[0] / tau)
     chosen = noisy[0].argmax(-1)
     hard = torch.eye(5, dtype=F64)[chosen][None]

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.parsec import importance
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 
@@ -20,7 +21,7 @@ def batch(seed: int, n: int = 8):
 
 def with_prior(run, seed: int = 0) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
-    prior = torch.rand(1, 6, 5, generator=g, dtype=F64) + 0.1
+    prior = torch.rand(SHAPE, generator=g, dtype=F64) + 0.1
     prior /= prior.sum(-1, keepdim=True)
     with torch.no_grad():
         run.arch.prior.copy_(prior)
@@ -101,11 +102,12 @@ def test_the_prior_moves_towards_the_weighted_frequencies(tiny_run, monkeypatch)
     torch.testing.assert_close(run.arch.prior.detach(), 0.8 * before + 0.2 * frequency)
 
 
+@pytest.mark.long
 def test_with_many_samples_the_step_goes_to_the_posterior(tiny_run, monkeypatch):
     """A likelihood that is a product over edges: the posterior is prior times it, edge by edge."""
     run = tiny_run({"name": "parsec", "samples": 20_000}, dtype=F64, arch={"lr": 1.0})
     prior = with_prior(run)
-    costs = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(3), dtype=F64) / 3
+    costs = torch.randn(SHAPE, generator=torch.Generator().manual_seed(3), dtype=F64) / 3
 
     def score(sample, batch, bn):
         return (sample.weights * costs).sum() / len(batch[1]), torch.zeros(())
@@ -127,7 +129,7 @@ def test_the_prior_stays_on_the_simplex_and_where_all_samples_agree(tiny_run):
             run.method.arch_step(run, batch(1), (images.float(), labels))
     prior = run.arch.prior.detach()
     assert (prior >= 0).all()
-    torch.testing.assert_close(prior.sum(-1), torch.ones(1, 6))
+    torch.testing.assert_close(prior.sum(-1), torch.ones(SHAPE[:2]))
     with torch.no_grad():
         run.arch.prior.copy_(F.one_hot(prior.argmax(-1), 5))
     vertex = run.arch.prior.detach().clone()
@@ -139,7 +141,7 @@ def test_the_prior_stays_on_the_simplex_and_where_all_samples_agree(tiny_run):
 def test_pruned_operations_give_their_part_to_the_kept_ones(tiny_run):
     run = tiny_run("parsec", dtype=F64)
     prior = with_prior(run)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, :, 1] = False
     kept = prior * run.active
     kept /= kept.sum(-1, keepdim=True)
@@ -148,7 +150,7 @@ def test_pruned_operations_give_their_part_to_the_kept_ones(tiny_run):
         run.method.arch_step(run, batch(1), batch(2))
     after = run.arch.prior.detach()
     assert (after[..., 1] == 0).all()
-    torch.testing.assert_close(after.sum(-1), torch.ones(1, 6, dtype=F64))
+    torch.testing.assert_close(after.sum(-1), torch.ones(SHAPE[:2], dtype=F64))
     assert ((after - kept).abs() <= run.config.arch.lr + 1e-12).all()
 
 

@@ -7,6 +7,7 @@ import torch
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.relax import entering_softmax, same_target
 from drnas_ray.spaces import space_named
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 SPACE = space_named("nb201")
@@ -22,7 +23,7 @@ def batch(seed: int, n: int = 8):
 
 def test_edge_weights_sum_to_one_over_the_edges_into_a_node():
     weights = entering_softmax(LOGITS, same_target(SPACE))
-    assert weights.shape == (1, 6)
+    assert weights.shape == SHAPE[:2]
     for edges in ENTERING:
         powers = LOGITS[0, edges].exp()
         torch.testing.assert_close(weights[0, edges], powers / powers.sum())
@@ -44,11 +45,11 @@ def test_gradient_of_edge_weights():
 
 def test_strengths_are_share_times_edge_weight(tiny_run):
     run = tiny_run("pcdarts", dtype=F64)
-    alpha = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
+    alpha = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         run.arch.alpha.copy_(alpha)
         run.arch.edge.copy_(LOGITS)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, 4, 2] = False
     powers = alpha.exp() * run.active
     shares = powers / powers.sum(-1, keepdim=True)

@@ -11,6 +11,7 @@ import torch
 from drnas_ray.methods.pdarts import dropout_rate
 from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.stages import enter_stage
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 NONE, SKIP, CONV1, CONV3, POOL = range(5)
@@ -37,6 +38,7 @@ def test_dropout_depends_on_stage_and_epoch(tiny_run):
     assert run.method.mean(run).skip_dropout == 0
 
 
+@pytest.mark.long
 def test_stages_deepen_and_prune(tiny_run):
     run = tiny_run("pdarts")
     assert run.config.stage_epochs() == (1, 1, 1)
@@ -60,7 +62,7 @@ def test_a_stage_keeps_the_strongest_of_the_one_before(tiny_run):
     SearchJob(run).step()
     strongest = run.method.strengths(run).detach().argsort(-1, descending=True)[..., :3]
     enter_stage(run)
-    kept = torch.zeros(1, 6, 5, dtype=torch.bool).scatter(-1, strongest, True)
+    kept = torch.zeros(SHAPE, dtype=torch.bool).scatter(-1, strongest, True)
     assert torch.equal(run.active, kept)
 
 
@@ -102,7 +104,7 @@ def test_the_weakest_skips_are_removed(tiny_run, most, expected):
 def test_a_skip_that_is_all_that_is_left_stays(tiny_run):
     run = tiny_run({"name": "pdarts", "max_skips": 1}, dtype=F64)
     with_shares(run, SHARES)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, [1, 4]] = False
     run.active[0, [1, 4], SKIP] = True
     run.active[0, 0, [CONV3, CONV1]] = False
@@ -120,4 +122,4 @@ def test_the_record_at_the_end_is_the_derived_cell(tiny_run):
     SearchJob(run).step()
     record = SearchJob(run).step()
     assert record["skip_count"] == 0
-    assert record["genotype"] == run.space.genotype(np.full((1, 6), CONV1))
+    assert record["genotype"] == run.space.genotype(np.full(SHAPE[:2], CONV1))

@@ -12,6 +12,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.proxyless import draw_pair, gate_gradient, same_mass
 from drnas_ray.methods.relax import kept_shares
 from drnas_ray.search.loop import SearchJob
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 ALPHA = torch.tensor([0.7, -0.4, 1.1, 0.0, -1.3], dtype=F64)
@@ -24,7 +25,7 @@ def batch(seed: int, n: int = 8):
 
 
 def with_alpha(run, seed: int = 0) -> Tensor:
-    alpha = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(seed))
+    alpha = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         run.arch.alpha.copy_(alpha)
     return alpha
@@ -52,8 +53,8 @@ def captured(run, monkeypatch) -> tuple[ArchSample, Tensor]:
 
 def test_gate_gradient_is_the_formula():
     g = torch.Generator().manual_seed(0)
-    shares = torch.randn(1, 6, 2, generator=g, dtype=F64).softmax(-1)
-    of_gates = torch.randn(1, 6, 2, generator=g, dtype=F64)
+    shares = torch.randn(*SHAPE[:2], 2, generator=g, dtype=F64).softmax(-1)
+    of_gates = torch.randn(*SHAPE[:2], 2, generator=g, dtype=F64)
     ours = gate_gradient(of_gates, shares)
     for edge, i in product(range(6), range(2)):
         p, slope = shares[0, edge], of_gates[0, edge]
@@ -81,7 +82,7 @@ def test_step_gradient_by_differences_of_the_gates(tiny_run, monkeypatch, fused)
     alpha = with_alpha(run)
     with run.random.in_use():
         sample, gradient = captured(run, monkeypatch)
-    width, slopes = 1e-6, torch.zeros(1, 6, 5, dtype=F64)
+    width, slopes = 1e-6, torch.zeros(SHAPE, dtype=F64)
     for place in sample.active.flatten().nonzero().flatten().tolist():
         values = []
         for sign in (1, -1):
@@ -134,7 +135,7 @@ def test_only_two_operations_run_and_one_is_open(tiny_run, monkeypatch):
 def test_an_edge_with_one_operation_left_runs_it_alone(tiny_run, monkeypatch):
     run = tiny_run("proxyless", dtype=F64)
     with_alpha(run)
-    run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+    run.active = torch.ones(SHAPE, dtype=torch.bool)
     run.active[0, 2] = False
     run.active[0, 2, 3] = True
     with run.random.in_use():
@@ -165,9 +166,9 @@ def test_a_step_leaves_the_others_their_probability(tiny_run):
 
 def test_same_mass_keeps_how_the_pair_moved_apart():
     g = torch.Generator().manual_seed(3)
-    before = torch.randn(1, 6, 5, generator=g, dtype=F64)
+    before = torch.randn(SHAPE, generator=g, dtype=F64)
     pair = torch.tensor([[[0, 1], [4, 2], [3, 0], [1, 4], [2, 3], [0, 4]]])
-    after = before + torch.randn(1, 6, 5, generator=g, dtype=F64)
+    after = before + torch.randn(SHAPE, generator=g, dtype=F64)
     result = same_mass(before, after, pair, None)
     torch.testing.assert_close(
         result.gather(-1, pair).diff(dim=-1), after.gather(-1, pair).diff(dim=-1)

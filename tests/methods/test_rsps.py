@@ -15,6 +15,7 @@ from drnas_ray.search.loop import SearchJob
 DRAWS = 4000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [None, KEPT], ids=["all", "pruned"])
 def test_paths_are_uniform_over_what_is_kept(tiny_run, kept):
     run = tiny_run("rsps")

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.methods.relax import gumbel_softmax
+from tests.shapes import SHAPE
 
 F64 = torch.float64
-ALPHA = torch.randn(1, 6, 5, dtype=F64, generator=torch.Generator().manual_seed(0))
+ALPHA = torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(0))
 DRAWS = 20000
 
 
@@ -86,20 +87,21 @@ def test_three_operations_have_the_printed_density(tau):
             assert abs(drawn.mean() - expected) < 4 * drawn.std() / math.sqrt(DRAWS) + 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("pruned", [False, True])
 def test_gradient_by_differences_with_fixed_noise(tiny_run, monkeypatch, epoch, pruned):
     run = make(tiny_run)
     run.epoch = epoch
     if pruned:
-        run.active = torch.ones(1, 6, 5, dtype=torch.bool)
+        run.active = torch.ones(SHAPE, dtype=torch.bool)
         run.active[0, 0, 1] = run.active[0, 4, 3] = run.active[0, 4, 0] = False
     seen: list[tuple[Tensor, ...]] = []
     monkeypatch.setattr(run, "step_arch", seen.append)
     val = batch(2)
     torch.manual_seed(3)
     run.method.arch_step(run, batch(1), val)
-    numbers = torch.zeros(1, 6, 5, dtype=F64)
+    numbers = torch.zeros(SHAPE, dtype=F64)
     width = 1e-6
     for place in range(30):
         values = []
@@ -122,7 +124,7 @@ def test_alpha_is_used_as_logits(tiny_run):
     torch.manual_seed(5)
     ours = run.method.sample(run).weights
     torch.manual_seed(5)
-    noise = -torch.empty(1, 6, 5, dtype=F64).exponential_().log()
+    noise = -torch.empty(SHAPE, dtype=F64).exponential_().log()
     torch.testing.assert_close(ours[0], reference.softmax((ALPHA + noise)[0]))
 
 

@@ -46,6 +46,7 @@ def test_closed_form_of_the_parameter_count(channels, cells, classes):
         assert count(net) == expected
 
 
+@pytest.mark.long
 @pytest.mark.table
 def test_parameters_are_the_tables(nb201_table):
     classes = {"cifar10": 10, "cifar100": 100, "imagenet16": 120}

@@ -340,6 +340,7 @@ def test_optimisers_on_a_toy():
             torch.testing.assert_close(ours, theirs.detach())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["darts", "drnas"])
 @pytest.mark.parametrize("alpha_in_clip", [False, True])
 def test_search_steps_against_torch_optimisers(mode, alpha_in_clip):

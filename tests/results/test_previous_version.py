@@ -89,7 +89,7 @@ def test_the_table_has_the_same_numbers() -> None:
 
 
 def test_status_counts_every_run(folder: Path) -> None:
-    found = status(load([folder]))
+    found = sweep_progress(load([folder]))
     kept = [row["status"] for kind in ("runs", "retrains") for row in rows_of(folder, kind)]
     for name in ("done", "stopped", "diverged", "error", "running", "pending"):
         assert found.groups[name].sum() == kept.count(name)

@@ -20,8 +20,8 @@ from drnas_ray.search.diagnostics.fixed import fixed_batch, restored
 from drnas_ray.search.diagnostics.landscape import directions, landscape
 from drnas_ray.search.loop import SearchJob
 from tests.bits import same
+from tests.stepping import finish, step
 
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s", "diagnostics_s")
 HESSIAN = {"hessian_max_eigenvalue", "hessian_trace"}
 LANDSCAPE = {"landscape_offsets", "landscape_loss", "landscape_acc_pct"}
 PROPOSITION1 = {
@@ -44,13 +44,6 @@ def asked(method: str, **over) -> dict:
         for k, v in settings.items()
         if k != "proposition1" or METHODS[method].distribution == "dirichlet"
     }
-
-
-def finish(run) -> list[dict]:
-    records = []
-    while not run.finished:
-        records.append({k: v for k, v in SearchJob(run).step().items() if k not in TIMES})
-    return records
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -117,6 +110,7 @@ def test_what_only_observes_is_not_part_of_a_runs_id(tiny_config):
 # --- when ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_record_has_the_measures_that_are_due(tiny_run):
     run = tiny_run("drnas", epochs=3, diagnostics=asked("drnas"))
     run.active = FEW
@@ -124,6 +118,7 @@ def test_a_record_has_the_measures_that_are_due(tiny_run):
     assert found == [HESSIAN, HESSIAN | LANDSCAPE, HESSIAN | PROPOSITION1]
 
 
+@pytest.mark.long
 def test_its_time_is_recorded_separately(tiny_run):
     run = tiny_run("drnas", epochs=2, diagnostics=asked("drnas", hessian=None))
     run.active = FEW
@@ -154,6 +149,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "over", "active"), CASES)
 def test_a_run_is_the_same_bit_for_bit_with_and_without(tiny_run, method, over, active):
     """Weights, statistics, optimisers, what is learnt, random states: the state is all of a run."""
@@ -204,6 +200,7 @@ def test_what_a_measurement_changed_is_restored_after_an_error(tiny_run):
 # --- again --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "over",
     [{"epochs": 3, "stages": [{"epochs": 1}, {"keep_ops": 2}]}, STAGES],
@@ -215,8 +212,7 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
     expected = []
     for k in range(whole.config.epochs):
         checkpoint.save(whole.state_dict(), tmp_path / f"{k}.pt")
-        record = SearchJob(whole).step()
-        expected.append({key: v for key, v in record.items() if key not in TIMES})
+        expected.append(step(whole))
     for k in range(1, whole.config.epochs):
         again = tiny_run("drnas", **over, diagnostics=settings)
         state = checkpoint.load(tmp_path / f"{k}.pt", again.config.canonical_json())
@@ -225,6 +221,7 @@ def test_the_same_figures_after_a_resume(tiny_run, tmp_path, over):
         assert finish(again) == expected[k:]
 
 
+@pytest.mark.long
 def test_figures_do_not_depend_on_what_else_is_measured(tiny_run):
     both, one = (
         tiny_run("drnas", epochs=1, diagnostics=settings)

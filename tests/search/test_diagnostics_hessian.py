@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from drnas_ray.methods import METHODS
 from drnas_ray.search.diagnostics.fixed import fixed_batch, loss_of
 from drnas_ray.search.diagnostics.hessian import curvature, hessian
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MIXED, id="mixed", marks=pytest.mark.slow)]
@@ -71,6 +72,7 @@ def by_differences(run, batch, width=3e-4) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("active", SIZES)
 @pytest.mark.parametrize(
     ("method", "over"),
@@ -99,13 +101,14 @@ def test_eigenvalue_and_trace_are_those_of_a_finite_difference_hessian(
     np.testing.assert_allclose(found["hessian_trace"], np.trace(expected), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_every_number_counts_where_nothing_is_pruned(tiny_run, monkeypatch):
     monkeypatch.setattr(torch, "relu", torch.tanh)
     run = learnt(tiny_run, "darts")
     batch = fixed_batch(run)
     parameters = list(run.arch.parameters())
     loss = loss_of(run, run.method.mean(run), batch)
-    matrix = hessian(loss, parameters, [torch.ones(1, 6, 5).bool()])
+    matrix = hessian(loss, parameters, [torch.ones(SHAPE).bool()])
     assert matrix.shape == (30, 30)
     # A softmax doesn't change along (1, 1, 1, 1, 1), so neither does the loss's slope.
     per_edge = matrix.view(30, 6, 5).sum(-1)
@@ -144,14 +147,16 @@ def test_a_loss_without_slope_or_curvature():
     assert torch.equal(hessian(x.sum(), [x], everything), torch.zeros(2, 2, dtype=F64))
 
 
+@pytest.mark.long
 def test_the_loss_is_flat_where_only_none_is_left(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
-    run.active = torch.zeros(1, 6, 5, dtype=torch.bool)
+    run.active = torch.zeros(SHAPE, dtype=torch.bool)
     run.active[..., 0] = True
     found = curvature(run, fixed_batch(run))
     assert found == {"hessian_max_eigenvalue": 0.0, "hessian_trace": 0.0}
 
 
+@pytest.mark.long
 def test_a_figure_that_is_not_finite_is_none(tiny_run):
     run = tiny_run("drnas", diagnostics={"images": 8})
     with torch.no_grad():

@@ -17,6 +17,7 @@ from drnas_ray.search.diagnostics.proposition1 import (
     sampled,
 )
 from drnas_ray.search.rng import RandomState
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 BETA = torch.tensor([0.4, 1.0, 2.5, 7.0], dtype=F64)
@@ -72,7 +73,7 @@ def test_a_single_operation_has_no_variance():
 # --- both sides ---------------------------------------------------------------------------------
 
 
-TWO_CHOICES = torch.zeros(1, 6, 5, dtype=torch.bool)
+TWO_CHOICES = torch.zeros(SHAPE, dtype=torch.bool)
 TWO_CHOICES[0, :, 3] = True
 TWO_CHOICES[0, 1, 1] = TWO_CHOICES[0, 3, 2] = True  # edges 1 and 3 have two operations
 
@@ -97,7 +98,7 @@ def two_choices(tiny_run, monkeypatch):
 
 
 def loss_at(run, batch, first: float, second: float) -> float:
-    weights = torch.zeros(1, 6, 5, dtype=F64)
+    weights = torch.zeros(SHAPE, dtype=F64)
     weights[0, :, 3] = 1
     weights[0, 1, 1], weights[0, 1, 3] = first, 1 - first
     weights[0, 3, 2], weights[0, 3, 3] = second, 1 - second
@@ -117,6 +118,7 @@ def expected_loss(run, batch, c: float, points: int = 8) -> tuple[float, float]:
     return mean, float(np.sqrt(w1 @ (losses - mean) ** 2 @ w2))
 
 
+@pytest.mark.long
 def test_the_sampled_side_is_the_expectation_within_its_standard_error(two_choices):
     run = two_choices(1.0, 200)
     batch = fixed_batch(run)
@@ -137,6 +139,7 @@ def slope_term(run, batch, c: float, width: float = 1e-4) -> float:
     return (loss_at(run, batch, *up) - loss_at(run, batch, *down)) / (2 * width)
 
 
+@pytest.mark.long
 def test_the_right_side_lacks_but_the_slope_as_the_dirichlet_narrows(two_choices):
     """What else is left shrinks as 1 / concentration^2, the trace term as 1 / concentration.
 
@@ -156,13 +159,14 @@ def test_the_right_side_lacks_but_the_slope_as_the_dirichlet_narrows(two_choices
     assert traces[0] / traces[1] == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.long
 def test_the_trace_term_is_that_of_differences_of_the_loss(tiny_run, monkeypatch):
     """0.5 tr(Sigma H), as second differences along the columns of a root of Sigma."""
     monkeypatch.setattr(torch, "relu", torch.tanh)
     run = tiny_run("drnas", dtype=F64, diagnostics={"images": 8})
     run.active = MIXED
     with torch.no_grad():
-        run.arch.alpha.copy_(torch.rand(1, 6, 5, generator=torch.Generator().manual_seed(1)))
+        run.arch.alpha.copy_(torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)))
     batch = fixed_batch(run)
     beta = (run.arch.alpha.detach() + 1)[0]
     mean = torch.where(MIXED[0], beta, 0)

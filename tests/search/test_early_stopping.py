@@ -14,6 +14,7 @@ from drnas_ray.search.diagnostics.earlystop import before_growth
 from drnas_ray.search.loop import SearchJob
 from drnas_ray.sweeps.local import run_search
 from drnas_ray.sweeps.spec.sweep import SweepConfig
+from tests.stepping import step
 
 STOP = {"first_epoch": 1, "back": 2, "window": 1}
 
@@ -122,14 +123,14 @@ def stopping(tiny_run, **over):
 def finish(run) -> list[dict]:
     records = []
     while not records or records[-1]["status"] == "running":
-        record = SearchJob(run).step()
-        records.append({k: v for k, v in record.items() if not k.endswith("_s")})
+        records.append(step(run))
     return records
 
 
 GROWS = [1.0, 1.0, 1.0, 1.1, 2.0, 9.0, 9.0, 9.0]
 
 
+@pytest.mark.long
 def test_a_search_ends_with_the_cell_from_before_the_growth(tiny_run, eigenvalues):
     eigenvalues(GROWS)
     records = finish(stopping(tiny_run))
@@ -143,6 +144,7 @@ def test_a_search_ends_with_the_cell_from_before_the_growth(tiny_run, eigenvalue
     assert all("answer_epoch" not in record for record in records[:-1])
 
 
+@pytest.mark.long
 def test_a_search_that_does_not_stop_is_the_search_without(tiny_run, eigenvalues):
     eigenvalues([1.0] * 8)
     records = finish(stopping(tiny_run))
@@ -150,6 +152,7 @@ def test_a_search_that_does_not_stop_is_the_search_without(tiny_run, eigenvalues
     assert [{key: r[key] for key in p} for r, p in zip(records, plain, strict=True)] == plain
 
 
+@pytest.mark.long
 def test_a_stop_survives_a_kill_before_and_after_it(tiny_run, eigenvalues, tmp_path):
     eigenvalues(GROWS)
     whole = stopping(tiny_run)
@@ -173,6 +176,7 @@ def test_a_stop_survives_a_kill_before_and_after_it(tiny_run, eigenvalues, tmp_p
     assert again.job.run.finished
 
 
+@pytest.mark.long
 def test_epochs_of_the_warm_up_and_of_earlier_stages_are_not_compared(tiny_run, eigenvalues):
     grows = [1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 16.0]
     eigenvalues(grows)
@@ -189,6 +193,7 @@ def test_epochs_of_the_warm_up_and_of_earlier_stages_are_not_compared(tiny_run, 
     assert records[-1]["genotype"] == records[5]["genotype"]
 
 
+@pytest.mark.long
 def test_a_folder_of_a_search_that_ended_early(tiny_run, eigenvalues, tmp_path):
     """Recorded, resumed when it has ended, and collected: done, with fewer epochs than planned."""
     eigenvalues(GROWS)

@@ -16,6 +16,7 @@ from drnas_ray.methods.base import Method, alpha_of
 from drnas_ray.search import loop as bilevel
 from drnas_ray.search.loop import search_epoch
 from drnas_ray.search.schedule import cosine
+from tests.shapes import SHAPE
 
 RECORD = {
     "epoch", "train_loss", "train_acc_pct", "val_loss", "val_acc_pct", "val_mean_loss",
@@ -84,6 +85,7 @@ def test_each_step_is_architecture_then_weights_on_the_same_training_batch(recor
     assert run.method.of("end") == [("end", 0)]  # before the epoch counts as completed
 
 
+@pytest.mark.long
 def test_batches_come_from_the_right_halves_and_validation_ones_are_fresh(recorded):
     run = recorded(data=PLAIN, epochs=2)
     for _ in range(2):
@@ -125,6 +127,7 @@ def test_the_architecture_is_frozen_in_warm_up(recorded):
 # --- the schedule -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schedule", ["epoch", "step"])
 @pytest.mark.parametrize("resumed_at", [None, 2])
 def test_learning_rates_in_closed_form(recorded, schedule, resumed_at):
@@ -218,20 +221,20 @@ def frozen_at(recorded, alpha: torch.Tensor):
 
 
 def test_entropy_and_skips(recorded):
-    uniform = frozen_at(recorded, torch.zeros(1, 6, 5))
+    uniform = frozen_at(recorded, torch.zeros(SHAPE))
     assert uniform["entropy_nats"] == pytest.approx(math.log(5), rel=1e-6)
     assert uniform["genotype"] is None  # all equal: nothing is ranked yet
     assert uniform["skip_count"] is None
     assert uniform["status"] == "running"
 
-    alpha = torch.zeros(1, 6, 5)
+    alpha = torch.zeros(SHAPE)
     alpha[0, :4, 1] = 100.0
     alpha[0, 4:, 3] = 100.0
     sharp = frozen_at(recorded, alpha)
     assert sharp["entropy_nats"] == pytest.approx(0, abs=1e-6)
     assert sharp["skip_count"] == 4 == sharp["genotype"].count("skip_connect")
 
-    half = torch.full((1, 6, 5), -1e4)
+    half = torch.full(SHAPE, -1e4)
     half[..., 2:4] = 0
     assert frozen_at(recorded, half)["entropy_nats"] == pytest.approx(math.log(2), rel=1e-6)
 

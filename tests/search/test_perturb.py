@@ -10,6 +10,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.perturb import perturbed, radius
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 
@@ -39,11 +40,11 @@ def quadratic(seed: int):
 @pytest.mark.parametrize("pruned", [False, True])
 def test_it_stays_in_the_ball_and_leaves_pruned_operations_alone(kind, epsilon, pruned):
     loss = quadratic(0)
-    weights = torch.rand(1, 6, 5, dtype=F64).softmax(-1)
-    active = torch.rand(1, 6, 5) < 0.6 if pruned else None
+    weights = torch.rand(SHAPE, dtype=F64).softmax(-1)
+    active = torch.rand(SHAPE) < 0.6 if pruned else None
     if active is not None:
         weights = weights * active
-    sample = ArchSample(weights, active, torch.rand(1, 6, dtype=F64))
+    sample = ArchSample(weights, active, torch.rand(SHAPE[:2], dtype=F64))
     moved = perturbed(sample, loss, PerturbSettings(kind=kind), epsilon)
     delta = moved.weights - weights
     assert delta.abs().max() <= epsilon + 1e-12
@@ -57,8 +58,8 @@ def test_it_stays_in_the_ball_and_leaves_pruned_operations_alone(kind, epsilon, 
 def test_adversarial_reaches_the_worst_corner_of_a_linear_loss():
     """The maximum of a linear function over the ball is epsilon * |slope|_1: known exactly."""
     torch.manual_seed(1)
-    slope = torch.randn(1, 6, 5, dtype=F64)
-    weights = torch.full((1, 6, 5), 0.2, dtype=F64)
+    slope = torch.randn(SHAPE, dtype=F64)
+    weights = torch.full(SHAPE, 0.2, dtype=F64)
 
     def loss(sample: ArchSample) -> torch.Tensor:
         return (slope * sample.weights).sum()
@@ -71,7 +72,7 @@ def test_adversarial_reaches_the_worst_corner_of_a_linear_loss():
 
 def test_adversarial_never_lowers_the_loss():
     """On a concave peak any move loses: the sample stays as it was."""
-    centre = torch.full((1, 6, 5), 0.2, dtype=F64)
+    centre = torch.full(SHAPE, 0.2, dtype=F64)
 
     def peak(sample: ArchSample) -> torch.Tensor:
         return -(sample.weights - centre).square().sum()
@@ -117,6 +118,7 @@ def test_only_the_weight_step_sees_it(tiny_run, kind):
     assert any(not torch.equal(b, buffers[n]) for n, b in run.net.named_buffers())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["random", "adversarial"])
 @pytest.mark.parametrize("method", ["darts", "drnas"])
 def test_it_can_be_combined_with_partial_channels_and_stages(tiny_run, method, kind):

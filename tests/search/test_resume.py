@@ -19,6 +19,7 @@ from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.rng import RandomState
 from drnas_ray.search.training import Training
 from drnas_ray.spaces.nb201 import NB201
+from tests.shapes import SHAPE
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ print(json.dumps(record))
 """
 
 
+@pytest.mark.process
 def test_another_process_resumes_to_the_same_bits(tiny_config, tmp_path):
     config = tiny_config("drnas", weights={"schedule": "step"})
     whole = start(config, None, CPU)
@@ -76,7 +78,7 @@ def test_a_state_is_tensors_numbers_and_text_only(tiny_run):
 
 def test_the_active_operations_are_part_of_the_state(tiny_run, tmp_path):
     run = tiny_run("drnas")
-    run.active = torch.rand(1, 6, 5) < 2
+    run.active = torch.rand(SHAPE) < 2
     path = tmp_path / "state.pt"
     checkpoint.save(run.state_dict(), path)
     other = tiny_run("drnas")
@@ -162,6 +164,7 @@ def test_settings_become_the_right_job(tiny_config):
     assert isinstance(start(uniform, None, CPU), BlackBoxRun)
 
 
+@pytest.mark.long
 def test_jobs_share_images_and_nothing_that_changes(tiny_config):
     one, two = (start(tiny_config(seed=1), None, CPU) for _ in range(2))
     one.step()

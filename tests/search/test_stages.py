@@ -12,23 +12,19 @@ from drnas_ray.config import SupernetSettings, WeightSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
-from drnas_ray.search.loop import SearchJob
 from drnas_ray.search.schedule import weight_lr
 from drnas_ray.search.stages import enter_stage, strongest
 from drnas_ray.supernets.nb201.convert import plain_state
 from drnas_ray.supernets.nb201.network import NB201Supernet
 from drnas_ray.supernets.nb201.widen import draw_channels, widened
+from tests.shapes import SHAPE
+from tests.stepping import step
 
 TWO = [{"partial": 4, "keep_ops": 5}, {"partial": 2, "keep_ops": 3}]
-TIMES = ("wall_s", "data_s", "arch_step_s", "weight_step_s", "val_s")
 
 
 def staged(tiny_run, method="drnas", **over):
     return tiny_run(method, **{"epochs": 4, "stages": TWO, **over})
-
-
-def step(run) -> dict:
-    return {k: v for k, v in SearchJob(run).step().items() if k not in TIMES}
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -78,18 +74,18 @@ def test_stages_that_make_no_sense_are_refused(tiny_config, over, named):
 
 def test_the_strongest_of_each_edge_are_kept():
     torch.manual_seed(0)
-    strengths = torch.rand(1, 6, 5)
+    strengths = torch.rand(SHAPE)
     for keep in range(1, 6):
         kept = strongest(strengths, None, keep)
         for edge in range(6):
             order = sorted(range(5), key=lambda o, e=edge: -strengths[0, e, o].item())
             assert kept[0, edge].nonzero().flatten().tolist() == sorted(order[:keep])
-    before = torch.ones(1, 6, 5, dtype=torch.bool)
+    before = torch.ones(SHAPE, dtype=torch.bool)
     before[0, 0] = torch.tensor([True, False, False, True, False])
     again = strongest(strengths, before, 3)
     assert torch.equal(again[0, 0], before[0, 0])  # never brings one back
     assert (again.sum(-1)[0, 1:] == 3).all()
-    tied = strongest(torch.ones(1, 6, 5), None, 2)
+    tied = strongest(torch.ones(SHAPE), None, 2)
     assert tied[0, 0].tolist() == [True, True, False, False, False]
 
 
@@ -171,11 +167,12 @@ def test_a_widened_supernet_runs_and_the_two_cells_agree(fused):
     whole = settings.model_copy(update={"partial": 1})
     wide = NB201Supernet(whole, in_channels=1, classes=3)
     wide.load_state_dict(widened(net.state_dict(), channels, fused=fused))
-    logits = wide(torch.randn(4, 1, 8, 8), ArchSample(torch.full((1, 6, 5), 0.2)))
+    logits = wide(torch.randn(4, 1, 8, 8), ArchSample(torch.full(SHAPE, 0.2)))
     assert logits.shape == (4, 3)
     assert logits.isfinite().all()
 
 
+@pytest.mark.long
 def test_widening_by_half_as_much_again(tiny_run):
     """From 1/3 to 1/2 of the channels, as the paper's own 1/6 to 1/4."""
     run = staged(tiny_run, supernet={"channels": 12}, stages=[{"partial": 3}, {"partial": 2}])
@@ -187,6 +184,7 @@ def test_widening_by_half_as_much_again(tiny_run):
 # --- the run across the change ------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["drnas", "darts"])
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_resume_across_the_change_is_bit_for_bit(tiny_run, tmp_path, method, cut):
@@ -204,6 +202,7 @@ def test_resume_across_the_change_is_bit_for_bit(tiny_run, tmp_path, method, cut
     assert [record["stage"] for record in records] == [0, 0, 1, 1]
 
 
+@pytest.mark.long
 def test_warm_up_holds_the_architecture_in_each_stage(tiny_run):
     run = staged(tiny_run, epochs=6, arch={"lr": 0.05, "warmup_epochs": 1})
     moved = []
@@ -293,8 +292,8 @@ def test_skip_dropout_is_of_skips_and_of_training(fused):
     settings = SupernetSettings(channels=4, cells=1, fused=fused)
     net = NB201Supernet(settings, in_channels=1, classes=3)
     x = torch.randn(4, 1, 8, 8)
-    skips = F.one_hot(torch.full((1, 6), 1), 5).float()
-    convs = F.one_hot(torch.full((1, 6), 3), 5).float()
+    skips = F.one_hot(torch.full(SHAPE[:2], 1), 5).float()
+    convs = F.one_hot(torch.full(SHAPE[:2], 3), 5).float()
     for weights, differs in ((skips, True), (convs, False)):
         plain = net(x, ArchSample(weights))
         dropped = net(x, ArchSample(weights, skip_dropout=0.5))

@@ -47,6 +47,7 @@ def finish(training: Training) -> list[dict]:
     return records
 
 
+@pytest.mark.long
 def test_the_seed_decides_and_the_process_keeps_its_random_state(training):
     torch.manual_seed(7)
     before = torch.get_rng_state()
@@ -57,6 +58,7 @@ def test_the_seed_decides_and_the_process_keeps_its_random_state(training):
     assert finish(training(seed=2)) != first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_resume_after_k_epochs_is_the_same_training(training, tmp_path, k):
     whole = training()
@@ -91,6 +93,7 @@ def test_the_test_images_are_read_once_after_the_last_epoch(training, monkeypatc
     assert len(images) == 360
 
 
+@pytest.mark.long
 def test_it_learns_the_digits(training):
     run = training(
         data={"name": "digits", "train_images": 500}, channels=8, epochs=6, batch_size=50, lr=0.1

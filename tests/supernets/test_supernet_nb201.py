@@ -17,6 +17,7 @@ from drnas_ray.supernets.nb201.convert import fused_state, plain_state
 from drnas_ray.supernets.nb201.fused import FusedCell
 from drnas_ray.supernets.nb201.network import NB201Supernet
 from drnas_ray.supernets.nb201.plain import PlainCell
+from tests.shapes import SHAPE
 
 F64 = torch.float64
 OUTGOING = {0: (0, 1, 3), 1: (2, 4), 2: (5,)}  # written out: edges 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2
@@ -94,17 +95,17 @@ def split(state: dict[str, Tensor], cells: int) -> tuple[dict[str, Tensor], dict
 
 
 def random_mask(seed: int) -> Tensor:
-    mask = torch.rand(1, 6, 5, generator=gen(seed)) < 0.5
+    mask = torch.rand(SHAPE, generator=gen(seed)) < 0.5
     mask[0, range(6), torch.randint(5, (6,), generator=gen(seed + 99))] = True
     return mask
 
 
 def one_hot_mask(seed: int) -> Tensor:
-    return F.one_hot(torch.randint(5, (1, 6), generator=gen(seed)), 5).bool()
+    return F.one_hot(torch.randint(5, SHAPE[:2], generator=gen(seed)), 5).bool()
 
 
 def theta_of(seed: int, dtype: torch.dtype = F64) -> Tensor:
-    return torch.randn(1, 6, 5, generator=gen(seed), dtype=dtype).softmax(-1)
+    return torch.randn(SHAPE, generator=gen(seed), dtype=dtype).softmax(-1)
 
 
 # --- against the reference ----------------------------------------------------------------------
@@ -127,7 +128,7 @@ def test_supernet_equals_the_reference(fused, k, mask, scaled, train):
     labels = torch.tensor([0, 2, 1, 1])
     # Where `active` is False the weight counts as 0 whatever it is: theta isn't renormalised here.
     active = None if mask is None else one_hot_mask(5) if mask == "one-hot" else random_mask(mask)
-    scale = 0.5 + torch.rand(1, 6, generator=gen(4), dtype=F64) if scaled else None
+    scale = 0.5 + torch.rand(SHAPE[:2], generator=gen(4), dtype=F64) if scaled else None
 
     theta = theta_of(3).requires_grad_()
     ours_scale = None if scale is None else scale.clone().requires_grad_()
@@ -236,6 +237,7 @@ class Steps:
 STEP_SETTINGS = {"lr": 0.05, "schedule": "step", "momentum": 0.9, "nesterov": False, "clip": 1.0}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("over_arch", "fused"),
     [(False, True), (True, True), (True, False)],
@@ -255,6 +257,7 @@ def test_20_darts_steps_equal_the_reference(tiny_run, over_arch, fused):
     both.compare(history)
 
 
+@pytest.mark.long
 def test_pruned_partial_darts_steps_equal_the_reference(tiny_run):
     run = tiny_run("darts", dtype=F64, weights=STEP_SETTINGS, supernet={"partial": 2})
     run.active = random_mask(11)
@@ -263,6 +266,7 @@ def test_pruned_partial_darts_steps_equal_the_reference(tiny_run):
     both.compare(both.reference("darts"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("over_arch", [False, True], ids=["clip-weights", "clip-over-arch"])
 def test_20_drnas_steps_equal_the_reference(tiny_run, monkeypatch, over_arch):
     # A small clip and large logits' gradients, so that alpha's share of the norm is felt.
@@ -325,7 +329,7 @@ MASKS = {
     "random-3": lambda: random_mask(23),
     "one-hot-1": lambda: one_hot_mask(24),
     "one-hot-2": lambda: one_hot_mask(25),
-    "none": lambda: F.one_hot(torch.zeros(1, 6, dtype=torch.int64), 5).bool(),
+    "none": lambda: F.one_hot(torch.zeros(SHAPE[:2], dtype=torch.int64), 5).bool(),
 }
 
 
@@ -344,7 +348,7 @@ def test_fused_cell_equals_plain_cell(k, mask, size):
             cotangent = torch.randn(4, 8, *size, generator=gen(33), dtype=dtype)
             scale = None
             if mask == "random-3":
-                scale = torch.rand(1, 6, generator=gen(34), dtype=dtype)
+                scale = torch.rand(SHAPE[:2], generator=gen(34), dtype=dtype)
             given = (x, theta_of(35, dtype), MASKS[mask](), scale, cotangent)
             a, b = outcome(plain, *given), outcome(fused, *given)
             for what, ours, theirs in zip(("output", "d x", "d theta"), a[:3], b[:3], strict=True):
@@ -363,7 +367,7 @@ def test_random_masks_keep_the_cells_equal():
     fused = converted(plain, 4, 1)
     x = torch.randn(2, 4, 5, 3, generator=gen(42), dtype=F64)
     for seed in range(60):  # also masks in which an edge keeps nothing at all
-        active = torch.rand(1, 6, 5, generator=gen(seed)) < 0.3
+        active = torch.rand(SHAPE, generator=gen(seed)) < 0.3
         sample = PreparedSample(ArchSample(theta_of(seed), active))
         close(fused(x, sample), plain(x, sample), 1e-9, str(active.int().tolist()))
     state = {f"body.0.{n}": t for n, t in fused.state_dict().items()}
@@ -434,10 +438,10 @@ def test_second_derivatives_agree(k):
     randomise(plain, seed=81)
     fused = converted(plain, 4, k)
     x = torch.randn(3, 4, 5, 4, generator=gen(82), dtype=F64)
-    vector = torch.randn(1, 6, 5, generator=gen(83), dtype=F64)
+    vector = torch.randn(SHAPE, generator=gen(83), dtype=F64)
     found = []
     for cell in (plain, fused):
-        alpha = torch.randn(1, 6, 5, generator=gen(84), dtype=F64).requires_grad_()
+        alpha = torch.randn(SHAPE, generator=gen(84), dtype=F64).requires_grad_()
         out = cell(x, PreparedSample(ArchSample(alpha.softmax(-1))))
         loss = torch.tanh(out).square().mean()
         (first,) = torch.autograd.grad(loss, [alpha], create_graph=True)

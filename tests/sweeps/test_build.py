@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 import torch
 from sweep_runs import driver, drnas
+from typer.testing import CliRunner
 
+from drnas_ray.cli import app
 from drnas_ray.core.errors import UserError
 from drnas_ray.jobs.start import start
 from drnas_ray.parsing import run_config
@@ -103,6 +105,7 @@ def test_a_diverged_training_is_kept_and_worth_nothing(tmp_path):
 # --- what a person writes -----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_cells(tmp_path):
     recipe = recipe_of("digits", ())
     every = cells_of("all", recipe)
@@ -177,17 +180,28 @@ def test_wrong_cache_settings(benchmark, named):
         search_config(None, benchmark=benchmark)
 
 
-def test_wrong_words_end_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    for args, named in (
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
         (["--recipe", "epoch=3", "--out", "o"], "unknown recipe setting 'epoch'"),
         (["--out", "file", "--cells", "1-random", *ARGS], "can't be written"),
-        (["--out", "o", "--cpu", "999", "--cells", "1-random", *ARGS], "lower resources"),
         (["--out", "o", "--seeds", "x"], "seeds='x'"),
-    ):
-        code, text = drnas(tmp_path, "bench", "build", *args)
-        assert code == 2 and named in text, text
-        assert len(text.strip().splitlines()) == 1, text
+    ],
+)
+def test_wrong_words_end_in_one_line(tmp_path, monkeypatch, args, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["bench", "build", *args])
+    assert result.exit_code == 2 and named in result.stderr, result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.process
+def test_what_no_node_has_is_refused_in_one_line(tmp_path):
+    args = ["--out", "o", "--cpu", "999", "--cells", "1-random", *ARGS]
+    code, text = drnas(tmp_path, "bench", "build", *args)
+    assert code == 2 and "lower resources" in text, text
+    assert len(text.strip().splitlines()) == 1, text
 
 
 def test_estimate():
@@ -200,23 +214,24 @@ def test_estimate():
 # --- processes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_killed_and_resumed_it_does_nothing_twice(tmp_path):
-    args = ["bench", "build", "--cells", "40-random", *ARGS, "--out", "out", "--workers", "1"]
+    args = ["bench", "build", "--cells", "20-random", *ARGS, "--out", "out", "--workers", "1"]
     out = tmp_path / "out"
     with driver(tmp_path, *args) as running:
-        running.wait_for(lambda: len(list(out.glob("part-*"))) >= 5)
+        running.wait_for(lambda: len(list(out.glob("part-*"))) >= 3)
         for pid in running.pids():
             try:
                 running.kill(pid)
             except (AssertionError, ProcessLookupError):
                 continue  # gone with its driver
     before = figures(out)
-    assert 5 <= len(before) < 40
+    assert 3 <= len(before) < 20
     code, text = drnas(tmp_path, *args)
     assert code == 0, text
-    assert f"{40 - len(before)} cells trained, {len(before)} known before" in text
+    assert f"{20 - len(before)} cells trained, {len(before)} known before" in text
     after = figures(out)
-    assert len(after) == 40 and len(list(out.glob("part-*"))) == 1
+    assert len(after) == 20 and len(list(out.glob("part-*"))) == 1
     kept = after.merge(before, on=list(before.columns))
     assert len(kept) == len(before)  # to the last bit, with the times of the first call
     # The same as a search gets by itself.
@@ -225,16 +240,17 @@ def test_killed_and_resumed_it_does_nothing_twice(tmp_path):
         assert job.benchmark.query(row["arch"]).val_acc_pct == row["val_acc_pct"]
 
 
+@pytest.mark.process
 def test_two_at_once_share_the_work(tmp_path):
-    args = ["bench", "build", "--cells", "30-random", *ARGS, "--out", "out", "--workers", "1"]
+    args = ["bench", "build", "--cells", "12-random", *ARGS, "--out", "out", "--workers", "1"]
     with driver(tmp_path, *args) as one, driver(tmp_path, *args) as two:
         texts = []
         for each in (one, two):
             assert each.process.wait(240) == 0, each.text()
             texts.append(each.text())
     trained = [int(re.search(r"(\d+) cells trained", text)[1]) for text in texts]
-    assert sum(trained) == 30
-    assert len(figures(tmp_path / "out")) == 30
+    assert sum(trained) == 12
+    assert len(figures(tmp_path / "out")) == 12
 
 
 STUB = """
@@ -263,6 +279,7 @@ print("DONE", done.done + done.known, failed)
 """
 
 
+@pytest.mark.process
 def test_dying_workers_cost_only_their_own_cell(tmp_path):
     (tmp_path / "stub.py").write_text(STUB)
     with tempfile.TemporaryDirectory(prefix="drnas-", dir="/tmp") as ray_dir:

@@ -112,6 +112,7 @@ def test_a_member_that_failed_is_replaced(tmp_path: Path) -> None:
     assert members[1].fork["epoch"] == 4
 
 
+@pytest.mark.long
 def test_changed_values() -> None:
     space = {
         "lr": {"loguniform": [0.01, 1.0]},

@@ -33,6 +33,7 @@ def test_tensorboard_reads_the_results_folder(reference):
     assert found == pytest.approx(told)
 
 
+@pytest.mark.process
 def test_mlflow_and_wandb_by_one_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))

@@ -75,6 +75,7 @@ def loss_of(point: dict[str, Any]) -> float:
 # --- suggestions --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 7])
 def test_suggestions_are_those_of_ray_tunes_own_searcher(seed: int) -> None:
     dims = dimensions(SPACE)

@@ -46,6 +46,7 @@ def by_seed(out: Path, kind: str = "runs") -> dict[int, Any]:
     return {run["seed"]: [e for e in epochs if e["run_id"] == run["run_id"]] for run in runs}
 
 
+@pytest.mark.process
 def test_out_of_gpu_memory_is_tried_again_with_fewer_neighbours(tmp_path: Path) -> None:
     share = {"cpu": 1, "gpu": 0.5}
     write_sweep(tmp_path, **TINY, resources={**share, "retry_oom": 1}, max_failures=1)
@@ -101,6 +102,7 @@ def epochs_with_times(out: Path, run_id: str) -> list[dict[str, Any]]:
     return [row for row in rows(out, "epochs", times=True) if row["run_id"] == run_id]
 
 
+@pytest.mark.process
 def test_a_run_that_diverges_is_reported_and_never_tried_again(tmp_path: Path) -> None:
     write_sweep(tmp_path, **TINY | {"grid": {"weights.lr": [0.025, 1e30]}, "seeds": "0:1"})
     code, text = drnas(tmp_path, "sweep", "tiny.yaml", "--out", "out")

@@ -49,6 +49,7 @@ def test_draw_cell_refuses(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_draw_all(mixed, tmp_path):
     mixed.complete("e0", label="Dr/NAS $a$", variant={"arch.lr": 0.01})
     mixed.complete("e1", label="Dr NAS $a$", variant={"arch.lr": 0.01})

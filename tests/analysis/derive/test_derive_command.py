@@ -169,6 +169,7 @@ def loaded(path: Path) -> tuple[torch.nn.Module, dict]:
     return net, json.loads(facts["drnas_ray.json"])
 
 
+@pytest.mark.long
 def test_a_network_without_a_retraining_starts_as_one_would(one, tmp_path):
     path = tmp_path / "net.pt2"
     args = (one, "--channels", 4, "--cells", 1, "--export", "torch", "--out", path)
@@ -184,6 +185,7 @@ def test_a_network_without_a_retraining_starts_as_one_would(one, tmp_path):
     assert facts["params_m"] == sum(p.numel() for p in expected.parameters()) / 1e6
 
 
+@pytest.mark.long
 def test_a_retrained_network_has_its_weights(retrained, tmp_path):
     fake, config, job = retrained
     path = tmp_path / "net.pt2"

@@ -386,6 +386,7 @@ def test_many_methods_get_a_panel_each(table):
     assert len(looks) == 80
 
 
+@pytest.mark.long
 def test_same_data_same_bytes_in_all_formats(table, tmp_path):
     data = made(("drnas",), seeds=1, epochs=3)
     for name in ("exploration", "cells"):
@@ -433,6 +434,7 @@ def test_wrong_names_and_folders(tmp_path):
     assert "is not a results folder" in invoke("skips", tmp_path).output
 
 
+@pytest.mark.long
 def test_figure_all_draws_what_it_can(mixed, tmp_path):
     folder = mixed.write()
     result = invoke("all", folder, "--format", "svg", "--out", tmp_path / "out")

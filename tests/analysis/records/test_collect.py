@@ -307,6 +307,7 @@ def test_a_damaged_retrain_file_is_refused(fake):
         collect(root)
 
 
+@pytest.mark.process
 def test_no_torch_and_no_ray():
     folder = Path(analysis.__file__).parent
     places = (path.relative_to(folder.parent).with_suffix("") for path in folder.rglob("*.py"))

@@ -15,6 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from analysis.figures import FIGURES, Needs
 from analysis.records.benchmark import BenchmarkTable
@@ -41,7 +42,7 @@ def _found(*names: str) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    pytest.skip(f"no {names[0]} on this machine (Debian: apt-get install chromium chromium-driver)")
+    pytest.skip(f"no {names[0]} on this machine: `make browser` installs it on Debian")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def test_a_link_opens_its_run(browser, page):
     target = browser.find_element(By.ID, link.get_attribute("href").split("#")[1])
     assert target.get_attribute("open") is None
     link.click()
-    assert target.get_attribute("open") is not None
+    WebDriverWait(browser, 10).until(lambda _: target.get_attribute("open") is not None)
     for name, count in (("all", 13), ("none", 0)):
         browser.find_element(By.CSS_SELECTOR, f"[data-open={name}]").click()
         assert len(browser.find_elements(By.CSS_SELECTOR, "details.run[open]")) == count

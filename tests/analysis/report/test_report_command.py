@@ -34,6 +34,7 @@ def test_it_writes_the_page_into_the_first_folder(fakes):
     ]
 
 
+@pytest.mark.long
 def test_its_options(mixed, made_up_table, tmp_path):
     mixed.complete("c0", dataset="cifar10")
     path = tmp_path / "deep" / "page.html"

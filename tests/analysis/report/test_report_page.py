@@ -146,6 +146,7 @@ def test_a_benchmark_adds_its_table(fake, made_up_table):
     assert RESULTS not in page.text
 
 
+@pytest.mark.long
 def test_the_papers_table_stands_beside_runs_of_its_data_sets(fake, made_up_table, collected):
     assert "ours beside the paper's" not in parse(render(collected)).text  # those were the digits
     fake.complete("c0", dataset="cifar10")
@@ -187,6 +188,7 @@ def test_statistics_and_pairs(collected):
         assert " ".join(want.notes) in page.one("section", id="statistics").text
 
 
+@pytest.mark.long
 def test_too_many_pairs_are_left_out_with_the_reason(fake):
     for place in range(61):
         fake.complete(f"d{place}", label=f"M{place}")
@@ -204,6 +206,7 @@ def test_figures_and_why_one_is_missing(collected):
     assert [section.one(tag).text for tag in ("dt", "dd")] == ["nothing", "nothing was <measured>"]
 
 
+@pytest.mark.long
 def test_a_heavy_figure_goes_in_as_a_png(collected):
     figure = Figure(figsize=(2, 2))
     axes = figure.add_subplot()
@@ -245,6 +248,7 @@ def test_a_space_without_pictures_says_so(fake):
     assert detail.all("img") == []
 
 
+@pytest.mark.long
 def test_equal_data_give_an_equal_page(mixed):
     folder = mixed.write()
     assert render(load([folder])) == render(load([folder]))
@@ -259,6 +263,7 @@ def test_no_runs_is_refused(fake):
 SIX = [(0, "DrNAS"), (1, "DrNAS"), (0, "DARTS"), (1, "DARTS"), (2, "DrNAS"), (2, "DARTS")]
 
 
+@pytest.mark.long
 def test_many_runs_give_a_page_of_bounded_size(fake):
     """Two methods with 600 seeds each: what does not fit is named."""
     for label in ("DrNAS", "DARTS"):

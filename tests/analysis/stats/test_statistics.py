@@ -235,6 +235,7 @@ def by_paths(genotype: str) -> Fate:
     return Fate.CONVOLUTION
 
 
+@pytest.mark.long
 def test_the_fate_of_every_cell():
     fates = {i: fate("nb201", NB201.cell(i)) for i in range(15_625)}
     assert all(fates[i] is by_paths(NB201.cell(i)) for i in fates)

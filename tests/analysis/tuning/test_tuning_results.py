@@ -107,6 +107,7 @@ def test_two_folders_are_two_tunings() -> None:
     assert tunings(runs.assign(tuning=None)) == []
 
 
+@pytest.mark.long
 def test_importance_finds_what_the_objective_follows() -> None:
     (tuning,) = tunings(runs_of(random_points(40)))
     found = importance(tuning)
@@ -122,6 +123,7 @@ def test_importance_finds_what_the_objective_follows() -> None:
     assert importance(tuning) == found
 
 
+@pytest.mark.long
 def test_of_noise_nothing_matters_and_it_says_so() -> None:
     points = random_points(40)
     rng = np.random.default_rng(1)
@@ -168,6 +170,7 @@ def test_a_line_a_point_in_its_place() -> None:
     assert list(top.get_ydata()) == pytest.approx(expected)
 
 
+@pytest.mark.long
 def test_a_bar_a_key() -> None:
     runs = runs_of(random_points(20))
     figure = FIGURES["tuning-importance"].draw(data(runs), None)
