@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drnas_ray.api.exports import Form
 from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
-from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.derive.derive import Derived
-    from analysis.derive.searched_run import SearchedRun
-    from analysis.records.benchmark import BenchmarkTable
-    from drnas_ray.benchmarks.costs import NetSize
-    from drnas_ray.config import DataSettings
 
 app = typer.Typer()
 
@@ -93,6 +87,7 @@ def derive(
     from analysis.derive import view
     from analysis.derive.find_runs import find_runs
     from analysis.derive.limits import Limit
+    from analysis.derive.several import cautions, derive_all, network_size
     from analysis.records.benchmark import BenchmarkTable
     from drnas_ray.api.exports import check_target, write
     from drnas_ray.benchmarks.hardware import Hardware
@@ -107,8 +102,12 @@ def derive(
     say(found.left_out)
     target = check_target(out_path, forms or (), len(found.runs), found.folder)
     data = None if dataset is None else DataSettings(name=dataset)
-    derived, refused = _derived(
-        [(run, _size(run, data, channels, cells, classes)) for run in found.runs],
+    sized = [
+        (run, network_size(run, data, channels=channels, cells=cells, classes=classes))
+        for run in found.runs
+    ]
+    derived, refused = derive_all(
+        track(sized, "deriving", console=err, transient=True, disable=len(sized) < 50),
         limits=limits,
         top=top or (5 if len(found.runs) == 1 else 1),
         samples=samples,
@@ -117,7 +116,7 @@ def derive(
         hardware=latencies,
     )
     say(map(str, refused))
-    say(_warnings(derived, known))
+    say(cautions(derived, known))
     few = not forms or len(derived) < 3
     shown = track(derived, "exporting", console=err, transient=True, disable=few)
     files = [file for one in shown for file in write(one, forms or (), target, data_root)]
@@ -132,58 +131,6 @@ def derive(
             out.print(escaped(f"{path}{about}"), highlight=False)
     if refused:
         raise typer.Exit(1)
-
-
-def _derived(
-    runs: list[tuple[SearchedRun, NetSize]], **how: Any
-) -> tuple[list[Derived], list[UserError]]:
-    """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
-    from rich.progress import track
-
-    from analysis.derive.derive import derive
-
-    derived, refused = [], []
-    few = len(runs) < 50
-    for run, size in track(runs, "deriving", console=err, transient=True, disable=few):
-        try:
-            derived.append(derive(run, size, **how))
-        except UserError as error:
-            refused.append(error)
-    if not derived:
-        raise refused[0]
-    return derived, refused
-
-
-def _size(
-    run: SearchedRun,
-    data: DataSettings | None,
-    channels: int | None,
-    cells: int | None,
-    classes: int | None,
-) -> NetSize:
-    """The network that a cell of the run goes into: its retraining's, but for what is given."""
-    from drnas_ray.benchmarks.costs import NetSize
-    from drnas_ray.data.facts import shape_of
-
-    recipe = run.retrains[0].config if run.retrains and data is None else {}
-    images = shape_of(data or run.data, classes)
-    sizes = {"channels": channels, "cells": cells}
-    given = {name: size or recipe.get(name) for name, size in sizes.items()}
-    return NetSize(images, **{name: size for name, size in given.items() if size})
-
-
-def _warnings(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[str]:
-    """What the reader of the table should know."""
-    for one in derived:
-        run = one.run
-        if not run.ended:
-            yield f"run {run.run_id} has not ended: these are the strengths of epoch {run.epoch}"
-        if (run.means.max(-1) - run.means.min(-1)).max() < 1e-12:
-            yield f"run {run.run_id} ({run.method}) ranks no operation: the order says nothing"
-    if known is not None:
-        for name in dict.fromkeys(one.data.name for one in derived):
-            if name not in known.datasets:
-                yield f"{known.label} has no figures for '{name}': name one with --dataset"
 
 
 def _print_json(derived: list[Derived], files: list[tuple[Path, str | None]]) -> None:

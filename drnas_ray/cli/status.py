@@ -20,10 +20,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """How far a sweep is, while it runs or after it died: done, running, failed, time left."""
-    import dataclasses
     import json
 
     from analysis.progress.gpu_share import gpu_shares
+    from analysis.progress.plain import as_plain
     from analysis.progress.status import sweep_progress
     from analysis.records.collect import collect
 
@@ -31,12 +31,7 @@ def status(
     found = sweep_progress(collected)
     shares = gpu_shares(collected)
     if as_json:
-        plain = dataclasses.asdict(found) | {"groups": found.groups.to_dict("records")}
-        plain |= {
-            "gpus": [dataclasses.asdict(gpu) for gpu in shares],
-            "warnings": collected.warnings,
-        }
-        sys.stdout.write(json.dumps(_without_nan(plain)) + "\n")
+        sys.stdout.write(json.dumps(as_plain(found, shares, collected.warnings)) + "\n")
         return
     out.print(_progress(found))
     _say_where(found)
@@ -98,11 +93,3 @@ def _time(seconds: float) -> str:
     from drnas_ray.core.durations import duration
 
     return duration(seconds)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
