@@ -18,6 +18,8 @@ from drnas_ray.parsing import run_config
 from trainables.point import PointTrial
 from trainables.trial import CHECKPOINT_FILE
 
+pytestmark = pytest.mark.long
+
 METRIC = "val_mean_loss"
 
 
