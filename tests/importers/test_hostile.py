@@ -49,6 +49,7 @@ def simple(tmp_path_factory):
     return folder(nats, tmp_path_factory.mktemp("simple") / "files", (3,), nats.pickle_save)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 @pytest.mark.parametrize(
     "call", [(os.system, "touch {}"), (subprocess.getoutput, "touch {}"), (eval, "open('{}','w')"),

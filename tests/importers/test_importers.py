@@ -159,6 +159,7 @@ def test_a_simulated_budget_counts_as_the_benchmark_does(files, tmp_path):
         assert asked.query(ARCHS[9930]).cost_s == pytest.approx(cost_s, abs=1e-9)
 
 
+@pytest.mark.long
 def test_curves_hold_every_epoch(files, tmp_path):
     source, api = files["v1_1"]
     import_benchmark(source, tmp_path / "t.parquet", tmp_path / "c.parquet")

@@ -18,6 +18,8 @@ from drnas_ray.parsing import run_config
 from drnas_ray.results.layout import CHECKPOINT_FILE
 from trainables.trial import JobTrial
 
+pytestmark = pytest.mark.long
+
 METRIC = "val_mean_loss"
 
 

@@ -66,6 +66,17 @@ def finish(running: JobTrial) -> list[dict[str, Any]]:
     return records
 
 
+_whole: dict[str, list[dict[str, Any]]] = {}
+
+
+def whole_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a search of a trial of its own, run once for all tests: look, don't touch."""
+    key = json.dumps(settings, sort_keys=True)
+    if key not in _whole:
+        _whole[key] = finish(trial(settings))
+    return _whole[key]
+
+
 def test_a_step_is_an_epoch_and_the_last_is_done() -> None:
     settings = merged(BASE, {"epochs": 2})
     first, last = finish(trial(settings))
@@ -126,6 +137,7 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         begun.train()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "settings"),
@@ -151,6 +163,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(
     assert finish(other) == whole[cut:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
     [BASE, merged(BASE, {"seed": 1}), merged(BASE, {"method": {"penalty": "kl"}}), DARTS2, UNIFORM],
@@ -158,7 +171,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(
 )
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_a_reused_actor_leaks_nothing(settings: dict[str, Any], steps: int) -> None:
-    fresh = finish(trial(settings))
+    fresh = whole_of(settings)
     used = trial(BASE)
     for _ in range(steps):
         used.train()
@@ -166,8 +179,9 @@ def test_a_reused_actor_leaks_nothing(settings: dict[str, Any], steps: int) -> N
     assert finish(used) == fresh
 
 
+@pytest.mark.long
 def test_a_reused_actor_leaks_nothing_into_a_restored_trial(tmp_path: Path) -> None:
-    whole = finish(trial(DARTS2))
+    whole = whole_of(DARTS2)
     begun = trial(DARTS2)
     begun.train()
     begun.save_checkpoint(str(tmp_path))
@@ -178,8 +192,9 @@ def test_a_reused_actor_leaks_nothing_into_a_restored_trial(tmp_path: Path) -> N
     assert finish(used) == whole[1:]
 
 
+@pytest.mark.long
 def test_two_trials_in_turns_do_not_disturb_each_other() -> None:
-    alone = finish(trial(BASE)), finish(trial(DARTS2))
+    alone = whole_of(BASE), whole_of(DARTS2)
     one, two = trial(BASE), trial(DARTS2)
     turns: tuple[list[Any], list[Any]] = ([], [])
     for _ in range(3):
@@ -218,12 +233,13 @@ def checkpoints(folder: Path, settings: dict[str, Any], *numbers: int) -> list[P
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("numbers", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("known", [0, 1, 7])
 def test_restoring_goes_on_from_the_newest_checkpoint(
     numbers: tuple[int, ...], known: int, tmp_path: Path
 ) -> None:
-    whole = finish(trial(BASE))
+    whole = whole_of(BASE)
     checkpoints(tmp_path, BASE, *numbers)
     # Tune knows one of them, or one that is deleted since.
     told = tmp_path / "trial" / f"checkpoint_{known:06d}"
@@ -232,9 +248,10 @@ def test_restoring_goes_on_from_the_newest_checkpoint(
     assert (again.iteration, finish(again)) == (2, whole[2:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["cut", "gone", "empty"])
 def test_restoring_passes_over_a_damaged_checkpoint(damage: str, tmp_path: Path) -> None:
-    whole = finish(trial(BASE))
+    whole = whole_of(BASE)
     first, second = checkpoints(tmp_path, BASE, 0, 1)
     path = second / CHECKPOINT_FILE
     if damage == "gone":
@@ -267,9 +284,10 @@ def stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", str(Path.cwd()))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("stay_here")
 def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
-    whole = finish(trial(BASE))
+    whole = whole_of(BASE)
     _, second = checkpoints(tmp_path, BASE, 0, 1)
     storage: Any = Storage(tmp_path / "trial")
     again = JobTrial(config_of(BASE), storage)
@@ -287,7 +305,7 @@ def test_a_new_trial_goes_on_from_what_its_folder_holds(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("stay_here")
 def test_a_new_trial_with_nothing_but_damage_begins_anew(tmp_path: Path) -> None:
-    whole = finish(trial(BASE))
+    whole = whole_of(BASE)
     for damaged in checkpoints(tmp_path, BASE, 0, 1):
         (damaged / CHECKPOINT_FILE).write_bytes(b"")
     storage: Any = Storage(tmp_path / "trial")
@@ -296,7 +314,7 @@ def test_a_new_trial_with_nothing_but_damage_begins_anew(tmp_path: Path) -> None
 
 
 def test_a_trial_restored_after_its_last_epoch_repeats_its_record(tmp_path: Path) -> None:
-    whole = finish(trial(BASE))
+    whole = whole_of(BASE)
     *_, last = checkpoints(tmp_path, BASE, 0, 1, 2)
     again = trial(BASE)
     again.restore(tune.Checkpoint.from_directory(str(last)))
