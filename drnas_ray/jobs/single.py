@@ -7,7 +7,7 @@ from typing import Any
 
 from drnas_ray.config import Settings
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs.base import Adoptable, Job, Steppable
+from drnas_ray.jobs.base import Adoptable, Computation, Job
 
 
 class SingleJob(Job):
@@ -16,32 +16,32 @@ class SingleJob(Job):
     facts: added to every record (ids, device, threads).
     """
 
-    def __init__(self, config: Settings, run: Steppable, facts: dict[str, Any]) -> None:
+    def __init__(self, config: Settings, computation: Computation, facts: dict[str, Any]) -> None:
         super().__init__(config.canonical_json())
-        self.config, self.run, self.facts = config, run, facts
+        self.config, self.computation, self.facts = config, computation, facts
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record. A job that ended returns its last record again."""
         if not self.ended:
             # Tune's own time stamp is of the report, which a resumed trial may repeat.
             known = {**self.facts, "restarts": self.restarts, "reported_unix_s": time.time()}
-            self.records.append({**self.run.step(), **known})
+            self.records.append({**self.computation.step(), **known})
         return self.records[-1]
 
     def computation_state(self) -> dict[str, Any]:
         """The run's state."""
-        return self.run.state_dict()
+        return self.computation.state_dict()
 
     def load_computation_state(self, state: dict[str, Any]) -> None:
         """Go on where the run's state was taken."""
-        self.run.load_state_dict(state)
+        self.computation.load_state_dict(state)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another search's state, under these settings and without its records.
 
         Raises UserError where the run is not a weight-sharing search.
         """
-        if not isinstance(self.run, Adoptable):
+        if not isinstance(self.computation, Adoptable):
             raise UserError("only a weight-sharing search can go on from another one's state")
-        self.run.adopt_state_dict(state)
+        self.computation.adopt_state_dict(state)
         self.records = []

@@ -202,7 +202,7 @@ def test_a_checkpoint_that_is_gone_or_of_another_size(retrained):
     folder = fake.root / "retrain" / "digits-s3-r0"
     size = NetSize(IMAGES["digits"], channels=4, cells=1)
     assert trained(config, size, [folder])[1] == 1
-    with pytest.raises(UserError, match="not one of C=6, N=1"):
+    with pytest.raises(UserError, match="does not have C=6, N=1"):
         trained(config, NetSize(IMAGES["digits"], channels=6, cells=1), [folder])
     (folder / "checkpoint_000000" / "run.pt").unlink()
     with pytest.raises(UserError, match="is damaged"):
