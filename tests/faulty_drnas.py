@@ -36,14 +36,14 @@ class FaultyTrial(trial.JobTrial):
     def step(self) -> dict[str, Any]:
         if not isinstance(self.job, SingleJob):
             return super().step()
-        inner = self.job.run.step
+        inner = self.job.computation.step
 
         def step() -> dict[str, Any]:
             if self.unlucky("oom") and self.trial_resources.required_resources["GPU"] < 1:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0")
             return inner()
 
-        self.job.run.step = step
+        self.job.computation.step = step
         return super().step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -54,7 +54,7 @@ class FaultyTrial(trial.JobTrial):
     def unlucky(self, fault: str) -> bool:
         if os.environ["FAULT"] != fault or "run_id" not in self.config["job"]:
             return False
-        return self.job.config.seed == 0 and self.job.run.epoch + (fault == "oom") == 3
+        return self.job.config.seed == 0 and self.job.computation.epoch + (fault == "oom") == 3
 
 
 @contextmanager
@@ -66,6 +66,8 @@ def with_gpu(address: str | None):
 
 
 if __name__ == "__main__":
-    trial.JobTrial = FaultyTrial
     sweep.cluster = with_gpu
+    # Not trial.JobTrial replaced: cloudpickle finds the base class of FaultyTrial by that name.
+    run_sweep = sweep.run_sweep
+    sweep.run_sweep = lambda planned, out, _, **more: run_sweep(planned, out, FaultyTrial, **more)
     main()

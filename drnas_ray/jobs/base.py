@@ -1,4 +1,4 @@
-"""What a trial drives (`Job`), and what computes inside it (`Steppable`)."""
+"""What a trial drives (`Job`), and what computes inside it (`Computation`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from drnas_ray.jobs import checkpoint
 
 
-class Steppable(Protocol):
+class Computation(Protocol):
     """One search, training or multi-trial run between two epochs. It knows no ids and no files."""
 
     @property
@@ -28,7 +28,7 @@ class Steppable(Protocol):
 
 
 @runtime_checkable
-class Adoptable(Steppable, Protocol):
+class Adoptable(Computation, Protocol):
     """One that can also go on from the state of another: a weight-sharing search."""
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:

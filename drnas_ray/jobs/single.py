@@ -6,7 +6,7 @@ from typing import Any
 
 from drnas_ray.config import Settings
 from drnas_ray.core.errors import UserError
-from drnas_ray.jobs.base import Adoptable, Job, Steppable
+from drnas_ray.jobs.base import Adoptable, Computation, Job
 from drnas_ray.jobs.records import completed
 
 
@@ -16,9 +16,9 @@ class SingleJob(Job):
     facts: added to every record (ids, device, threads).
     """
 
-    def __init__(self, config: Settings, run: Steppable, facts: dict[str, Any]) -> None:
+    def __init__(self, config: Settings, computation: Computation, facts: dict[str, Any]) -> None:
         super().__init__(config.canonical_json())
-        self.config, self.run, self.facts = config, run, facts
+        self.config, self.computation, self.facts = config, computation, facts
 
     def step(self) -> dict[str, Any]:
         """One epoch; its record. A job that ended returns its last record again.
@@ -26,24 +26,24 @@ class SingleJob(Job):
         Raises UserError for a figure that nobody registered.
         """
         if not self.ended:
-            record = completed(self.run.step(), self.config, self.facts, self.restarts)
+            record = completed(self.computation.step(), self.config, self.facts, self.restarts)
             self.records.append(record)
         return self.records[-1]
 
     def computation_state(self) -> dict[str, Any]:
         """The run's state."""
-        return self.run.state_dict()
+        return self.computation.state_dict()
 
     def load_computation_state(self, state: dict[str, Any]) -> None:
         """Go on where the run's state was taken."""
-        self.run.load_state_dict(state)
+        self.computation.load_state_dict(state)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another search's state, under these settings and without its records.
 
         Raises UserError where the run is not a weight-sharing search.
         """
-        if not isinstance(self.run, Adoptable):
+        if not isinstance(self.computation, Adoptable):
             raise UserError("only a weight-sharing search can go on from another one's state")
-        self.run.adopt_state_dict(state)
+        self.computation.adopt_state_dict(state)
         self.records = []

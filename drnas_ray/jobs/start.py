@@ -23,7 +23,7 @@ from drnas_ray.config import (
 )
 from drnas_ray.data.catalog import load_test, load_train, search_halves
 from drnas_ray.data.images import DataInfo, ImageSet
-from drnas_ray.jobs.base import Job, Steppable
+from drnas_ray.jobs.base import Computation, Job
 from drnas_ray.jobs.group import BatchJob, PointJob
 from drnas_ray.jobs.single import SingleJob
 from drnas_ray.parsing import retrain_config, run_config
@@ -94,7 +94,7 @@ def point_job(given: Mapping[str, Any], place: Place) -> PointJob:
     return PointJob(runs, given["metric"], given["until"])
 
 
-def start(config: Settings, data_root: Path | None, device: torch.device) -> Steppable:
+def start(config: Settings, data_root: Path | None, device: torch.device) -> Computation:
     """What these settings compute, at epoch 0."""
     if isinstance(config, SearchConfig):
         return SearchJob(Run(config, _halves(config.data, data_root), device))

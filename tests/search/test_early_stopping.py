@@ -172,8 +172,8 @@ def test_a_stop_survives_a_kill_before_and_after_it(tiny_run, eigenvalues, tmp_p
     again.load(tmp_path / "ended.pt")
     assert again.ended
     assert again.step() == job.records[-1]
-    assert again.job.epoch == 5
-    assert again.job.run.finished
+    assert again.computation.epoch == 5
+    assert again.computation.run.finished
 
 
 @pytest.mark.long

@@ -147,7 +147,7 @@ def test_a_copy_has_its_parents_state_and_its_own_rates(tmp_path: Path) -> None:
         "method": {"penalty_scale": 0.5},
     }
     copy = point(over, parent=parent_of(folder), until=3)
-    ours, theirs = (one.job.runs[1].run.run for one in (copy, begun))
+    ours, theirs = (one.job.runs[1].computation.run for one in (copy, begun))
     assert ours.epoch == 1
     (arch,), (weights,) = ours.arch_optimizer.param_groups, ours.weight_optimizer.param_groups
     assert (arch["lr"], arch["weight_decay"]) == (0.02, 0.5)  # DrNAS's l2 penalty is this decay

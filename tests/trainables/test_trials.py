@@ -130,7 +130,7 @@ def test_out_of_gpu_memory_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     def step() -> dict[str, Any]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
 
-    monkeypatch.setattr(begun.job.run, "step", step)
+    monkeypatch.setattr(begun.job.computation, "step", step)
     with pytest.raises(
         RuntimeError, match=r"^out of GPU memory \(CUDA .* 2 GiB\.\): .*resources.gpu"
     ):
