@@ -7,9 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from drnas_ray.core.errors import UserError
+from drnas_ray.core.yaml_files import load_all
 
 FILL_IN = "FILL-IN"
 """Marks a value in this repository's files that the user has to give."""
@@ -25,31 +24,13 @@ class Kind(StrEnum):
     kuberay = "kuberay"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as Ray reads it, except that a repeated key is refused: Ray would take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a repeated key."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"key '{key.value}' is given twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def read(path: Path) -> list[dict[str, Any]]:
     """The documents of the file without empty ones. Raises UserError if there are none."""
     try:
-        documents = list(yaml.load_all(path.read_text(), Loader=_Loader))
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cluster file {path} can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    found = [document for document in documents if document is not None]
+    found = [document for document in load_all(text, str(path)) if document is not None]
     if not found or not all(isinstance(document, dict) for document in found):
         raise UserError(f"{path} is not a cluster file: it should map names to values")
     return found

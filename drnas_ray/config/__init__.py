@@ -26,7 +26,7 @@ from drnas_ray.config.groups import (
 from drnas_ray.config.multitrial import BenchmarkSettings, BlackBoxConfig, QueryConfig
 from drnas_ray.config.search import SearchConfig
 from drnas_ray.config.training import CellRecipe, Recipe, RetrainConfig, ShortRecipe
-from drnas_ray.config.validation import validated
+from drnas_ray.config.validation import first_problem, validated
 
 __all__ = [
     "LAST",
@@ -50,6 +50,7 @@ __all__ = [
     "Stage",
     "SupernetSettings",
     "WeightSettings",
+    "first_problem",
     "group_of",
     "merged",
     "nested",

@@ -24,9 +24,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from drnas_ray.config import first_problem
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import append_json_line, drop_cut_line, json_lines
-from drnas_ray.results.manifest import RunEntry, first_problem
+from drnas_ray.results.manifest import RunEntry
 
 
 class PointStatus(StrEnum):
@@ -182,5 +183,5 @@ class Journal:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return first_problem(error)
+        return first_problem(RunEntry, error)
     return f"{type(error).__name__}: {error}"

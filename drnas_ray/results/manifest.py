@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drnas_ray import __version__
-from drnas_ray.config import DataSettings, RetrainConfig, RunSettings
+from drnas_ray.config import DataSettings, RetrainConfig, RunSettings, first_problem
 from drnas_ray.core.distribution import Distribution
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import write_json
@@ -195,20 +195,11 @@ def note_retrains(
     return folders
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first thing wrong, on one line."""
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    value = problem["input"]
-    got = "" if isinstance(value, dict | list) else f", got {value!r}"
-    return f"{place}: {problem['msg']}{got}" if place else f"{problem['msg']}{got}"
-
-
 def _read(path: Path, kind: type[F]) -> F:
     try:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise UserError(f"{path} is damaged: {first_problem(error)}") from error
+        raise UserError(f"{path} is damaged: {first_problem(kind, error)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged, or not the JSON of a sweep: {error}") from error
 

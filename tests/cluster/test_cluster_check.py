@@ -290,7 +290,7 @@ def test_all_problems_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "is not YAML"),
+        ("a: [", "is not valid YAML"),
         ("- 1\n", "is not a cluster file"),
         ("", "is not a cluster file"),
         ("cluster_name: a\ncluster_name: b\n", "key 'cluster_name' is given twice"),
