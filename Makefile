@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# One worker a CPU; tests that share something costly share a worker. JOBS=0 runs them in one process.
+# Workers of the tests: one a CPU. JOBS=0 runs them in one process.
 JOBS ?= logical
-PYTEST := $(BIN)/pytest -n $(JOBS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n $(JOBS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check browser bench clean

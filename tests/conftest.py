@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,37 +32,43 @@ TINY = {
 }
 
 
-# --- tiers --------------------------------------------------------------------------------------
+# --- tiers and workers --------------------------------------------------------------------------
 
 # Fixtures that start Ray, an interpreter or a browser: who asks for one is of the tier `process`.
-# Tests that share one also share a worker, so that it is made once.
-PROCESS_FIXTURES = ("reference", "undisturbed", "browser", "read_elsewhere")
+PROCESS_FIXTURES = {"reference", "undisturbed", "browser", "read_elsewhere"}
 LONG_FIXTURES = {"whole"}
 MAY_START = {"process", "slow", "cluster"}
 FREE_COMMANDS = {"git"}  # milliseconds: a results folder notes its commit
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and -m the marks
+@pytest.hookimpl(tryfirst=True)  # before -m reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start processes first: they take longest, and the rest then fills the gaps."""
     for item in items:
-        shared = [name for name in PROCESS_FIXTURES if name in getattr(item, "fixturenames", ())]
-        if shared:
-            item.add_marker("process")
-        if not LONG_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker("long")
-        group = shared[0] if shared else item.nodeid.split("::")[0]
-        if shared or not item.get_closest_marker("process"):
-            item.add_marker(pytest.mark.xdist_group(group))
+        asked = getattr(item, "fixturenames", ())
+        for mark, fixtures in (("process", PROCESS_FIXTURES), ("long", LONG_FIXTURES)):
+            if not fixtures.isdisjoint(asked):
+                item.add_marker(mark)
     items.sort(key=lambda item: item.get_closest_marker("process") is None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Without the group that xdist appends, so that a reported name can be run again."""
-    name, at, group = report.nodeid.rpartition("@")
-    if at and group in (*PROCESS_FIXTURES, name.split("::")[0]):
-        report.nodeid = name
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file is one worker's, and all that use the sweep `reference` are: it is made once."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  only where it is used
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return "reference" if _uses_reference(file) else file
+
+    config.option.loadscopereorder = False  # the order is the one above
+    return ByFile(config, log)
+
+
+@cache
+def _uses_reference(file: str) -> bool:
+    return '__all__ = ["reference"]' in (ROOT / file).read_text()
 
 
 _running: pytest.Item | None = None
