@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Workers of the tests: one a CPU. JOBS=0 runs them in one process.
+# One worker per CPU, each given whole files, so that a file's fixtures are made once. JOBS=0: no workers.
 JOBS ?= logical
-PYTEST := $(BIN)/pytest -n $(JOBS) --maxprocesses 8
+PYTEST := $(BIN)/pytest -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check browser bench clean

@@ -1,12 +1,11 @@
-"""What many tests share: the NAS-Bench-201 table, tiny settings, tiny runs on the digits; and the
-tiers: which tests start processes, and which share a worker of pytest-xdist."""
+"""What many tests share: the NAS-Bench-201 table, tiny settings, tiny runs on the digits; and which
+tests belong to the tiers `process` and `long`."""
 
 from __future__ import annotations
 
 import os
-import subprocess
+import sys
 from collections.abc import Callable, Generator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,25 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("process") is None)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file is one worker's, and all that use the sweep `reference` are: it is made once."""
-    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  only where it is used
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", maxsplit=1)[0]
-            return "reference" if _uses_reference(file) else file
-
-    config.option.loadscopereorder = False  # the order is the one above
-    return ByFile(config, log)
-
-
-@cache
-def _uses_reference(file: str) -> bool:
-    return '__all__ = ["reference"]' in (ROOT / file).read_text()
-
-
 _running: pytest.Item | None = None
 
 
@@ -84,18 +64,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _running = None
 
 
-_start = subprocess.Popen.__init__
-
-
-def _start_if_marked(self: Any, args: Any, *more: Any, **named: Any) -> None:
-    program = Path(os.fsdecode(args if isinstance(args, (str, bytes, Path)) else args[0])).name
-    marked = _running is None or any(mark.name in MAY_START for mark in _running.iter_markers())
+def _refuse_unmarked_process(event: str, args: tuple[Any, ...]) -> None:
+    """Fail a test that starts a program and isn't marked so: `make test-fast` would run it."""
+    if event != "subprocess.Popen" or _running is None:
+        return
+    program = Path(os.fsdecode(args[0])).name
+    marked = any(mark.name in MAY_START for mark in _running.iter_markers())
     if not marked and program not in FREE_COMMANDS:
         pytest.fail(f"this test starts {program!r}: mark it with @pytest.mark.process")
-    _start(self, args, *more, **named)
 
 
-subprocess.Popen.__init__ = _start_if_marked  # type: ignore[method-assign]
+sys.addaudithook(_refuse_unmarked_process)
 
 
 # --- settings and runs --------------------------------------------------------------------------
