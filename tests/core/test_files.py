@@ -74,6 +74,7 @@ def test_a_disk_that_is_full_when_it_is_synced(
     assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 
+@pytest.mark.process
 def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -149,6 +150,7 @@ HOLD = (
 )
 
 
+@pytest.mark.process
 def test_a_lock_keeps_other_processes_out_until_its_holder_dies(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     with python(HOLD, path, 0, 0, 1) as holder:
@@ -165,6 +167,7 @@ def test_a_lock_keeps_other_processes_out_until_its_holder_dies(tmp_path: Path) 
         assert held
 
 
+@pytest.mark.process
 def test_a_shared_lock_keeps_out_only_who_wants_it_alone(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     with locked(path, shared=True) as held:
@@ -175,6 +178,7 @@ def test_a_shared_lock_keeps_out_only_who_wants_it_alone(tmp_path: Path) -> None
                 other.communicate("\n")
 
 
+@pytest.mark.process
 def test_a_lock_ends_with_its_block_and_no_other_of_the_file_does(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     with locked(path, byte=1):
@@ -197,6 +201,7 @@ def test_a_lock_file_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.process
 def test_two_processes_add_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     code = (
