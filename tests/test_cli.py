@@ -82,7 +82,7 @@ def sweep_file(folder: Path, text: str | None = None, **over: Any) -> Path:
         ("epochs=", ["epochs=None"]),
         ("epochs", ["'epochs' sets nothing", "key=value"]),
         ("=3", ["'=3' sets nothing"]),
-        ("arch.lr=[1", ["config.arch.lr", "no YAML"]),
+        ("arch.lr=[1", ["config.arch.lr", "not valid YAML"]),
         ("arch.lr=.inf", ["arch.lr=inf"]),
         ("supernet.partial=3", ["channels=4", "partial=3", "divisible"]),
         ("method.penalty=kj", ["method.penalty='kj'", "'kl'"]),
