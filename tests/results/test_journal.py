@@ -109,7 +109,7 @@ def test_only_known_statuses(tmp_path: Path) -> None:
         ("{", "damaged"),
         ("[1]", "damaged"),
         ('{"point": 7, "values": {}}', "point 7 where 3 is next"),
-        ('{"point": 3, "values": {}, "runs": [{"run_id": "r9"}]}', "label: Field required"),
+        ('{"point": 3, "values": {}, "runs": [{"run_id": "r9"}]}', "label is missing"),
     ],
 )
 def test_a_damaged_line_is_named(line: str, why: str, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(training):
 @pytest.mark.parametrize(
     ("over", "match"),
     [
-        ({"genotype": "|a~0|"}, "no NAS-Bench-201 cell"),
+        ({"genotype": "|a~0|"}, "not a NAS-Bench-201 cell"),
         ({"space": "nb202"}, "did you mean 'nb201'"),
         ({"epoch": 3}, "did you mean 'epochs'"),
         ({"batch_size": 1}, "batch_size=1"),

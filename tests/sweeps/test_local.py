@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; "  # importing it then fails
 
 
