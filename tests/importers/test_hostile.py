@@ -23,6 +23,8 @@ from drnas_ray.importers.official import _reduce
 from drnas_ray.importers.pickles import Machine
 from tests.bench_files import ARCHS, cell, folder, whole
 
+pytestmark = pytest.mark.long
+
 
 class Runs:
     """Unpickled by Python, it calls a function with arguments."""

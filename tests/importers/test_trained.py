@@ -17,6 +17,8 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.importers.convert import import_benchmark
 from drnas_ray.spaces.nb201 import NB201
 
+pytestmark = pytest.mark.long
+
 SPACE = NB201()
 CELL = SPACE.canonical(SPACE.cell(9930))
 OTHER = SPACE.canonical(SPACE.cell(1835))

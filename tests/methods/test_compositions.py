@@ -13,6 +13,8 @@ from drnas_ray.jobs import checkpoint
 from drnas_ray.methods import METHODS
 from tests.stepping import step
 
+pytestmark = pytest.mark.long
+
 SMALL = {
     "enas": {"name": "enas", "steps": 1, "samples": 2, "candidates": 2},
     "rsps": {"name": "rsps", "candidates": 2},

@@ -22,6 +22,8 @@ from drnas_ray.spaces.space import Space
 from tests.bits import same
 from tests.stepping import finish, step
 
+pytestmark = pytest.mark.long
+
 # A tiny run has two steps an epoch.
 SHRUNK = {
     "enas": {"name": "enas", "steps": 2, "samples": 2, "candidates": 3},

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from . import nb201 as ref
 
+pytestmark = pytest.mark.long
+
 F64 = torch.float64
 
 

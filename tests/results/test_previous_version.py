@@ -32,6 +32,8 @@ from drnas_ray.sweeps.folder import check_folder
 from drnas_ray.sweeps.plan.runs import plan_runs
 from drnas_ray.sweeps.spec.sweep import SweepConfig
 
+pytestmark = pytest.mark.long
+
 KEPT = Path(__file__).resolve().parents[1] / "previous_version"
 KINDS = ("runs", "epochs", "retrains")
 
