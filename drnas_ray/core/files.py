@@ -15,7 +15,7 @@ from drnas_ray.core.errors import UserError
 
 
 @contextmanager
-def written_aside(path: Path, *, sync: bool = False) -> Iterator[Path]:
+def atomic_replacement(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; it is renamed to `path` when the block ends.
 
     Whenever the process dies, `path` is absent, the old file, or the complete new one. An error
@@ -36,9 +36,9 @@ def written_aside(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str, *, sync: bool = False) -> None:
-    """Write the whole file as `written_aside` does; text as UTF-8. Raises OSError."""
+    """Write the whole file as `atomic_replacement` does; text as UTF-8. Raises OSError."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    with written_aside(path, sync=sync) as aside:
+    with atomic_replacement(path, sync=sync) as aside:
         aside.write_bytes(data)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from drnas_ray import __version__
 from drnas_ray.benchmarks.columns import CELLS, SCHEMA_VERSION
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 from drnas_ray.importers.collect import CURVES, Collector
 from drnas_ray.importers.official import Report, is_official, read_official
 from drnas_ray.importers.tidy import tidy_columns
@@ -128,12 +128,12 @@ def _naming() -> dict[str, pa.Array]:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """As `written_aside`. Raises UserError where no file can be written under this name."""
+    """As `atomic_replacement`. Raises UserError where no file can be written under this name."""
     if not path.parent.is_dir():
         raise UserError(f"folder {path.parent}, for {path.name}, does not exist")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file name such as {path / 'nb201.parquet'}")
-    with written_aside(path) as aside:
+    with atomic_replacement(path) as aside:
         yield aside
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write the state as `core.files.written_aside` does, also to survive a power cut.
+    """Write the state as `core.files.atomic_replacement` does, also to survive a power cut.
 
     Raises OSError or RuntimeError where it can't be written, and leaves nothing behind.
     """
-    with written_aside(path, sync=True) as aside, aside.open("wb") as file:
+    with atomic_replacement(path, sync=True) as aside, aside.open("wb") as file:
         torch.save(state, file)
 
 

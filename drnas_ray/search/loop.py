@@ -103,7 +103,7 @@ def _gpu_memory(device: torch.device) -> dict[str, float]:
 
 def _train(run: Run, clock: Clock) -> float:
     config = run.config
-    searching = run.searching and run.method.moves == "arch_step"
+    searching = run.searching and run.method.arch_hook == "arch_step"
     steps = batch_count(len(run.train), config.batch_size)
     batches = train_batches(run.train, config.batch_size, run.info, dtype=run.dtype)
     run.net.train()

@@ -23,7 +23,7 @@ from ray import tune
 from drnas_ray.config import RetrainConfig
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
-from drnas_ray.results.layout import BATCHES, SEARCH, is_of_trial
+from drnas_ray.results.layout import BATCHES, SEARCH, is_trial_file
 from drnas_ray.results.manifest import note_retrains
 from drnas_ray.results.status import Status
 from drnas_ray.sweeps.folder import check_folder, make_folder
@@ -72,7 +72,7 @@ def run_sweep(
         trial_resources(execution.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
         if store is not None:
-            store.push(out, leave=is_of_trial)
+            store.push(out, leave=is_trial_file)
         on_cpu = execution.resources.model_copy(update={"gpu": 0.0})
         records = run_trials(
             batches(runs), trainable, out / BATCHES, replace(execution, resources=on_cpu)
@@ -88,7 +88,7 @@ def run_sweep(
             return
         noted = note_retrains(out, retrains)
         if store is not None:
-            store.push(out, leave=is_of_trial)
+            store.push(out, leave=is_trial_file)
         for folder, keys in noted.items():
             trials = [_retrain(key, retrains[key][0]) for key in keys]
             run_trials(trials, trainable, out / folder, execution)

@@ -123,9 +123,9 @@ def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
 def ask(tuning: Tuning, journal: Journal) -> Point:
     """The next point, noted in the journal; one that need not or cannot run ends at once."""
     number, values = len(journal.points), values_asked(tuning, journal)
-    twin = journal.twin(values)
-    if twin is not None:
-        return journal.add(values, same_as=twin)
+    earlier = journal.first_with(values)
+    if earlier is not None:
+        return journal.add(values, same_as=earlier)
     try:
         runs = [run.entry for run in tuning.runs(values)]
     except UserError as error:
