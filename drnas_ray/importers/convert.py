@@ -70,7 +70,9 @@ def import_benchmark(
         )
     if curves is not None and not official:
         raise UserError(f"--curves needs an official file: a table such as {source} has no epochs")
-    sha256, checksum = ("", "trained here: parts have no checksum") if trained else _sums(source)
+    sha256, checksum = (
+        ("", "trained here: parts have no checksum") if trained else _checksums(source)
+    )
     facts = {
         "drnas_bench_schema": str(SCHEMA_VERSION),
         "source": source.name,
@@ -90,7 +92,7 @@ def import_benchmark(
         else:
             columns, cells = tidy_columns(source)
         facts["cells"] = str(cells)
-        whole = pa.table({**_naming(), **columns}).replace_schema_metadata(facts)
+        whole = pa.table({**_cell_columns(), **columns}).replace_schema_metadata(facts)
         # Columns are read one by one, for which one row group is best.
         pq.write_table(whole, new_table, compression="zstd", row_group_size=CELLS)
     return Imported(target, curves, cells, len(columns), checksum, numbered)
@@ -114,7 +116,7 @@ def _official(
     return collector.columns(), collector.cells, numbered
 
 
-def _naming() -> dict[str, pa.Array]:
+def _cell_columns() -> dict[str, pa.Array]:
     """The columns that name a cell. unique_group: the same number for isomorphic cells."""
     cells = [_SPACE.cell(index) for index in range(CELLS)]
     groups: dict[str, int] = {}
@@ -137,7 +139,7 @@ def _aside(path: Path) -> Iterator[Path]:
         yield aside
 
 
-def _sums(source: Path) -> tuple[str, str]:
+def _checksums(source: Path) -> tuple[str, str]:
     """sha256, and whether the digits in an official file's name agree with its checksums.
 
     Names contain the first or last digits of a checksum; which one is not documented, so either end
