@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def save(
         path.parent.mkdir(parents=True, exist_ok=True)
         for form in formats:
             target = path.with_name(f"{path.name}.{form}")
-            with written_aside(target) as aside, style():
+            with atomic_replacement(target) as aside, style():
                 figure.savefig(
                     aside, format=form, dpi=_DPI, metadata={**_DROPPED[form], "Title": title}
                 )

@@ -1,6 +1,6 @@
 """Plain mappings, as read from YAML, become checked settings, or one clear error.
 
-Everything that runs got its settings here: `run_config` is where a method's own checks are made.
+Everything that runs gets its settings here; `run_config` also makes the method's own checks.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from drnas_ray.spaces import space_named
 
 
 def method_names() -> tuple[str, ...]:
-    """Every method there is: weight-sharing ones, then those without a supernet."""
+    """All methods: weight-sharing ones, then those without a supernet."""
     return (*METHODS, *BLACKBOX)
 
 
 def method_class(name: object) -> type[Method] | type[BlackBox]:
-    """The class of a method, which knows what it can do. Raises UserError for an unknown name."""
+    """A method's class, which declares what it can do. Raises UserError for an unknown name."""
     table: dict[str, type[Method] | type[BlackBox]] = {**METHODS, **BLACKBOX}
     if not isinstance(name, str) or name not in table:
         raise unknown_name("method", name, table)
@@ -48,7 +48,7 @@ def method_settings(raw: object) -> MethodSettings:
 
 
 def config_type(method: MethodSettings) -> type[RunSettings]:
-    """Which settings a run of this method has."""
+    """The settings class for runs of this method."""
     kind = method_class(method.name)
     if issubclass(kind, Method):
         return SearchConfig
@@ -64,7 +64,7 @@ def run_config(raw: Mapping[str, Any]) -> RunSettings:
     kind = config_type(method)
     for key in sorted(SearchConfig.model_fields.keys() & raw.keys() - kind.model_fields.keys()):
         raise UserError(
-            f"{key} with method {method.name}: it has no supernet to set that for, leave {key} out"
+            f"{key} with method {method.name}: it applies to a supernet only, leave {key} out"
         )
     given = {key: value for key, value in raw.items() if key != "method"}
     defaults = method.shared_defaults if kind is SearchConfig else {}
@@ -75,7 +75,7 @@ def run_config(raw: Mapping[str, Any]) -> RunSettings:
 
 
 def _check_method(config: RunSettings) -> None:
-    """Raise UserError where a run's other settings don't go with its method."""
+    """Raise UserError where a run's other settings don't fit its method."""
     if isinstance(config, SearchConfig):
         check_compatible(METHODS[config.method.name](config.method), config)
     elif isinstance(config, BlackBoxConfig):

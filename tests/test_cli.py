@@ -189,7 +189,7 @@ def test_folders_that_are_taken(workplace: Path) -> None:
     for setting in ("max_concurrent=1", "resources.cpu=2", "retrain.epochs=3"):
         other = ("--set", setting, "--resume")
         assert_refused(
-            workplace, (*args, *other), "out was begun with " + setting.split(".")[0][:9]
+            workplace, (*args, *other), "out was started with " + setting.split(".")[0][:9]
         )
     for text in ("{", "{}", '{"runs": 3}'):
         (out / "sweep.json").write_text(text)

@@ -1,4 +1,4 @@
-"""The checkpoints in trials' folders: a trial goes on from the newest that can be read."""
+"""The checkpoints in trials' folders: a trial resumes from the newest that can be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drnas_ray.results.layout import PASSED_OVER_FILE, RECORDS_FILE
 def newest_first(folder: str, storage: Any) -> list[Checkpoint]:
     """The checkpoints in a trial's folder, by the number of epochs in them.
 
-    Not by their names: a trial restored from a later one than Tune knew numbers them anew.
+    Not by their names: a trial restored from a later one than Tune knew repeats numbers.
     """
     files = storage.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True))
     epochs: dict[str, int] = {}
@@ -31,7 +31,7 @@ def newest_first(folder: str, storage: Any) -> list[Checkpoint]:
 def load_first(
     kept: Sequence[Checkpoint], load: Callable[[Checkpoint], object]
 ) -> tuple[Checkpoint | None, dict[Checkpoint, Exception]]:
-    """Load the first that can be read: which that was, and what was wrong with those before it."""
+    """Load the first that can be read; returns it, and the errors of those before it."""
     damaged: dict[Checkpoint, Exception] = {}
     for each in kept:
         try:

@@ -1,8 +1,8 @@
-"""One job as a Ray Tune trial: a step is an epoch, and an actor goes on to the next job.
+"""One job as a Ray Tune trial: a step is an epoch, and an actor moves on to the next job.
 
 Settings come as plain JSON: what Tune writes to params.json is then the record of the run, which
 every reader of a results folder understands. They become settings objects here, once, and are
-checked again, for a worker may have another version of this program than the driver.
+checked again, because a worker may have another version of this program than the driver.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class JobTrial(tune.Trainable):
     starts, and for how long. The job of a tuning's point also holds:
 
     earlier: folders of trials that had the point, the newest last. parent: the point that this one
-    goes on from, or None: its `runs`, `earlier` and `epoch`.
+    continues from, or None: its `runs`, `earlier` and `epoch`.
     """
 
     job: Job
@@ -73,7 +73,7 @@ class JobTrial(tune.Trainable):
             raise out_of_memory(error) from error
 
     def _adopt(self, parent: dict[str, Any]) -> None:
-        """Go on from another point's runs. Raises UserError where their checkpoint is gone."""
+        """Continue from another point's runs. Raises UserError where their checkpoint is gone."""
         assert isinstance(self.job, PointJob)
         settings = point_settings(run_config(run["settings"]) for run in parent["runs"])
         adopt = partial(self.job.adopt, settings=settings, epoch=parent["epoch"])
@@ -94,7 +94,7 @@ class JobTrial(tune.Trainable):
         try:
             record = self.job.step()
         except torch.OutOfMemoryError as error:
-            # What Tune keeps of a failure ends with this line, and people see no more of it.
+            # What Tune keeps of a failure ends with this line, and users see no more of it.
             raise out_of_memory(error) from error
         return {**record, "done": self.job.ended}
 
@@ -102,7 +102,7 @@ class JobTrial(tune.Trainable):
         """Tune's save. Raises RuntimeError, one line, where the disk is full."""
         if checkpoint_dir is not None or not self._storage:
             return super().save(checkpoint_dir)
-        # Tune's own temporary folder would stay after a failure, on a disk that is full as it is.
+        # Tune's own temporary folder would stay after a failure, on a disk that is already full.
         with tempfile.TemporaryDirectory() as aside:
             try:
                 return super().save(aside)
@@ -124,7 +124,7 @@ class JobTrial(tune.Trainable):
         self.job.save(Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        """Go on from the folder that `save_checkpoint` filled."""
+        """Continue from the folder that `save_checkpoint` filled."""
         self.job.load(Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def restore(self, checkpoint_path: Any) -> None:
@@ -148,15 +148,15 @@ class JobTrial(tune.Trainable):
             self.load_checkpoint(folder)
 
     def _load_newest(self, kept: list[tune.Checkpoint], load: Any) -> Exception | None:
-        """Go on from the first that can be read; the last problem where none can."""
+        """Resume from the first that can be read; the last problem where none can."""
         used, damaged = load_first(kept, load)
         note_passed_over(damaged, used, 0 if used is None else len(self.job.records))
         return None if used is not None else next(reversed(damaged.values()), None)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Serve the next trial in the same process: everything is built anew from its config.
+        """Serve the next trial in the same process: everything is rebuilt from its config.
 
-        Nothing of the last job stays, for a job owns its random state and its networks.
+        Nothing of the last job stays, because a job owns its random state and its networks.
         """
         del self.job  # before the next one is built: a GPU may not hold both
         self.config = new_config

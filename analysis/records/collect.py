@@ -21,7 +21,7 @@ from analysis.records.freshness import DIGEST_KEY, WARNINGS_KEY, source_digest
 from analysis.records.rows import retrain_columns, retrain_row, run_row
 from analysis.records.schema import SCHEMAS, as_frame, as_table, read_frame
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 from drnas_ray.results.export_schema import RETRAIN_COLUMNS, SEARCH_COLUMNS
 from drnas_ray.results.journal import CUT_SHORT, Journal, Point
 from drnas_ray.results.layout import (
@@ -212,7 +212,9 @@ def export(results: Path, out: Path | None = None) -> Export:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as whole:
-            aside = {kind: whole.enter_context(written_aside(path)) for kind, path in paths.items()}
+            aside = {
+                kind: whole.enter_context(atomic_replacement(path)) for kind, path in paths.items()
+            }
             warnings = _write(results, aside)
     except OSError as err:
         raise UserError(f"can't export {results} to {out}: {err}") from err

@@ -1,6 +1,6 @@
-"""What the commands do, as functions: where searches, sweeps and analysis are put together.
+"""What the commands do, as functions: where searches, sweeps and analysis are combined.
 
-    sweeps      plan a sweep, run it, and publish what came of it
+    sweeps      plan a sweep, run it, and publish its results
     exports     a derived cell as a file: genotype, torch.export program, ONNX model
     estimates   what a sweep will take on a cluster
 

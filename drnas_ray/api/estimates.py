@@ -1,4 +1,4 @@
-"""What a sweep will take, from epochs that were measured: hours, and time on a cluster's clock."""
+"""What a sweep will take, from measured epochs: GPU hours, and wall time on a cluster."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def estimate(sweep: SweepConfig, measured: Sequence[Path]) -> Estimate:
 
 
 def check_gpu_hours(result: Estimate, name: str, limit: float) -> None:
-    """Raise UserError where the sweep takes more GPU hours, or nobody knows how many."""
+    """Raise UserError where the sweep takes more GPU hours, or an unknown number."""
     if result.gpu_hours is None:
         raise UserError(f"--gpu-hours {limit:g}: not every row was measured on a GPU")
     if result.gpu_hours > limit:

@@ -53,7 +53,7 @@ def check_target(out: Path | None, forms: Sequence[Form], runs: int, folder: Pat
 def write(
     derived: Derived, forms: Sequence[Form], target: Path, data_root: Path | None
 ) -> Iterator[tuple[Path, str | None]]:
-    """Write the best cell in each form; each file, and what weights it has.
+    """Write the best cell in each form; yields each file, and which weights it has.
 
     Raises UserError where a file can't be written.
     """
@@ -83,7 +83,7 @@ def write(
     for form in dict.fromkeys(forms):
         named = target.suffix == _SUFFIX[form]
         path = target if named else target / f"{derived.run.run_id}{_SUFFIX[form]}"
-        _put(path, made[form]())
+        _write_file(path, made[form]())
         yield path, None if form is Form.genotype else weights
 
 
@@ -102,8 +102,8 @@ def _exports(
 def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[str, Any]]:
     """The best cell's network, and the facts that say what it is and what it takes.
 
-    A retraining trains the canonical cell of an isomorphic class: its weights are taken where that
-    one keeps the limits too.
+    A retraining trains the canonical cell of an isomorphic class: its weights are used if that one
+    meets the limits too.
     """
     from drnas_ray.benchmarks.costs import COSTS
     from drnas_ray.jobs.networks import fresh, normalisation, trained
@@ -144,7 +144,7 @@ def _network(derived: Derived, data_root: Path | None) -> tuple[nn.Module, dict[
     }
 
 
-def _put(path: Path, content: bytes) -> None:
+def _write_file(path: Path, content: bytes) -> None:
     """Write the file and its folder. Raises UserError where the place can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A sweep from its plan to the folder that holds what came of it."""
+"""A sweep, from its plan to the folder of its results."""
 
 from __future__ import annotations
 

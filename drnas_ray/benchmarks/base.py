@@ -1,4 +1,4 @@
-"""What a multi-trial method may ask: the cheap validation accuracy of a cell, nothing else."""
+"""What a multi-trial method may ask for: the cheap validation accuracy of a cell, nothing else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Figures of trained cells, kept in a folder of Parquet parts that processes share.
 
 A part appears complete and never changes. Small parts are merged: first the merged part appears,
-then those it replaces are deleted, so a row may be there twice for a moment but is never missing. A
+then those it replaces are deleted, so a row may exist twice for a moment but is never missing. A
 process that trains a cell holds a lock on it, which ends with the process, however that ends.
 `pandas.read_parquet(FOLDER)` reads the whole cache.
 """
@@ -84,7 +84,7 @@ class CellCache:
         """
         if (row := self.get(key)) is not None:
             return row
-        with self.parts.locked(_place(key), wait=wait) as ours:
+        with self.parts.locked(_lock_byte(key), wait=wait) as ours:
             if not ours:
                 return None
             self.refresh()  # another process may just have trained it
@@ -164,13 +164,13 @@ class CellCache:
                     self.parts.delete(name)
 
 
-def _place(key: Key) -> int:
+def _lock_byte(key: Key) -> int:
     """The byte of the lock file that stands for a cell: a hash of its key."""
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") % LISTING
 
 
 def _merge_into(found: dict[Key, Row], rows: Iterable[Row]) -> None:
-    """One row per key. Of two the one that was finished first counts, whatever their order."""
+    """One row per key. Of two, the one that finished first counts."""
     for row in rows:
         key = (row["recipe_id"], row["arch"], row["seed"])
         if key not in found or _age(row) < _age(found[key]):

@@ -15,7 +15,7 @@ EPOCHS = (12, 200)
 METRICS = ("acc", "loss", "time_s")
 
 PREFIXES = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
-"""Our name of a data set -> the start of its columns."""
+"""Our name of a data set -> its column prefix."""
 
 NETWORKS = {
     "cifar10-valid": "cifar10valid",
@@ -23,7 +23,7 @@ NETWORKS = {
     "cifar100": "cifar100",
     "ImageNet16-120": "imagenet16",
 }
-"""The official name of a network's training set -> the start of its columns.
+"""The official name of a network's training set -> its column prefix.
 
 `cifar10-valid` networks saw 25,000 images of CIFAR-10, `cifar10` networks all 50,000.
 """
@@ -49,7 +49,7 @@ COST_COLUMNS = {"params_mb": "parameters in millions", "flops_m": "multiply-adds
 
 
 def prefix_of(dataset: str) -> str:
-    """The start of a data set's columns: the official one, else from its own name."""
+    """A data set's column prefix: the official one, else made from its name."""
     return PREFIXES.get(dataset) or re.sub(r"\W+", "_", dataset)
 
 
@@ -58,16 +58,17 @@ def column_of(dataset: str, split: str, epochs: int, metric: str = "acc") -> str
     return f"{prefix_of(dataset)}_{split}_{metric}_{epochs}"
 
 
-def own_network(dataset: str) -> str:
-    """The start of the columns of the network that validation figures come from.
+def validation_network(dataset: str) -> str:
+    """The column prefix of the network that validation figures come from.
 
-    CIFAR-10's is trained on one half and judged on the other; `cifar10` is trained on all images.
+    CIFAR-10's is trained on one half and evaluated on the other; `cifar10` is trained on all
+    images.
     """
     return network_of(f"{prefix_of(dataset)}_valid")
 
 
 def network_of(split: str) -> str:
-    """The start of the columns of the network that a split (`cifar10_valid`) was measured on."""
+    """The column prefix of the network that a split (`cifar10_valid`) was measured on."""
     for (network, _), ours in SPLITS.items():
         if ours == split:
             return NETWORKS[network]

@@ -33,7 +33,7 @@ class NetSize:
 def nb201_costs(choices: NDArray[np.integer], size: NetSize) -> tuple[Counts, Counts]:
     """Parameters and multiply-adds, each (n,), of cells given as operation indices (n, 1, 6)."""
     c, images = size.channels, size.images
-    convolutions = [(chosen_area, _on(choices, op)) for op, chosen_area in _AREA.items()]
+    convolutions = [(chosen_area, _edges_with(choices, op)) for op, chosen_area in _AREA.items()]
     pixels = images.side**2
     params = np.full(len(choices), 9 * images.channels * c + 2 * c)
     flops = np.full(len(choices), 9 * images.channels * c * pixels)
@@ -57,7 +57,7 @@ def nb201_costs(choices: NDArray[np.integer], size: NetSize) -> tuple[Counts, Co
 _AREA = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
 
 
-def _on(choices: NDArray[np.integer], op: str) -> Counts:
+def _edges_with(choices: NDArray[np.integer], op: str) -> Counts:
     """(n,): on how many edges the operation is."""
     count: Counts = (choices == OPS.index(op)).sum((1, 2))
     return count

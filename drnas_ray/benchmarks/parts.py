@@ -86,7 +86,7 @@ class FolderParts(Parts):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with self._plainly():
+        with self._as_user_error():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".lock").touch()
 
@@ -105,7 +105,7 @@ class FolderParts(Parts):
 
     def write(self, name: str, content: bytes) -> None:
         """A new part, complete and on the disk when this returns."""
-        with self._plainly():
+        with self._as_user_error():
             write_atomically(self.folder / name, content, sync=True)
 
     def delete(self, name: str) -> None:
@@ -133,7 +133,7 @@ class FolderParts(Parts):
                 continue
 
     @contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _as_user_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What a search gets of a benchmark table: one data set's validation figures, nothing else."""
+"""What a search sees of a benchmark table: one data set's validation figures, nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drnas_ray.benchmarks.base import Answer, Benchmark
-from drnas_ray.benchmarks.columns import CELLS, PREFIXES, column_of, own_network
+from drnas_ray.benchmarks.columns import CELLS, PREFIXES, column_of, validation_network
 from drnas_ray.benchmarks.table import CellTable
 from drnas_ray.core.errors import UserError
 from drnas_ray.spaces.nb201 import NB201
@@ -20,10 +20,10 @@ from drnas_ray.spaces.nb201 import NB201
 class TabularBenchmark(Benchmark):
     """Looks cells up. Reads only the columns it needs; the table itself isn't kept.
 
-    epochs: of the benchmark's schedule, 12 or 200. timed: answers include what the figure cost, for
-    a budget in simulated seconds: the whole training of the network that was judged and one pass
-    over the validation images, as in NAS-Bench-201's own runs (AutoDL-Projects). Raises UserError
-    for a missing or damaged file, another data set, or a column with gaps.
+    epochs: of the benchmark's schedule, 12 or 200. timed: answers include the figure's cost, for a
+    budget in simulated seconds: the whole training of the evaluated network and one pass over the
+    validation images, as in NAS-Bench-201's own runs (AutoDL-Projects). Raises UserError for a
+    missing or damaged file, another data set, or a column with gaps.
     """
 
     cheap: ClassVar[bool] = True
@@ -39,7 +39,9 @@ class TabularBenchmark(Benchmark):
         self.rows, self.accuracies = _column(path, column_of(dataset, "valid", epochs), modified)
         self.costs = None
         if timed:
-            training = _column(path, f"{own_network(dataset)}_train_time_s_{epochs}", modified)[1]
+            training = _column(
+                path, f"{validation_network(dataset)}_train_time_s_{epochs}", modified
+            )[1]
             passes = _column(path, column_of(dataset, "valid", epochs, "time_s"), modified)[1]
             self.costs = training + passes / epochs  # the column sums a pass after each epoch
 

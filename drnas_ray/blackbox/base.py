@@ -1,7 +1,7 @@
-"""What a method without a supernet is: it asks for cells and is told how good they are.
+"""The interface of a method without a supernet: it asks for cells and gets their accuracies.
 
-A trial is one whole run of it. Each run makes a method object of its own, which holds what it has
-learnt so far; a resumed run replays the same questions and answers.
+A trial is one whole run of it. Each run has its own method object, which holds what it has learnt
+so far; a resumed run replays the same questions and answers.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class BlackBox(ABC):
 
     settings_type: ClassVar[type[MethodSettings]]
     queries_benchmark: ClassVar[bool] = False
-    """It evaluates cells: a benchmark tells it their figures, and a run has a budget of queries."""
+    """It evaluates cells with a benchmark, and a run has a budget of queries."""
 
     @abstractmethod
     def __init__(self, settings: Any, space: Space) -> None:
         """Takes an instance of `settings_type`, and the space to choose from."""
 
     def check(self) -> None:  # noqa: B027  (a hook, not a duty)
-        """Raise UserError where the space does not go with the settings.
+        """Raise UserError where the space does not fit the settings.
 
         Called while settings are read, before anything runs.
         """
@@ -40,8 +40,8 @@ class BlackBox(ABC):
         """The next genotype to evaluate; all randomness comes from `rng`."""
 
     def tell(self, genotype: str, val_acc_pct: float) -> None:  # noqa: B027  (a hook, not a duty)
-        """The validation accuracy of the genotype last asked for."""
+        """Learn from the validation accuracy of the genotype last asked for."""
 
     def answer(self, history: History) -> str:
-        """The search's answer: the best cell seen, the first of equals."""
+        """The search's answer: the best cell seen, the first in a tie."""
         return max(history, key=lambda entry: entry[1])[0]

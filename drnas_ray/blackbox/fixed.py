@@ -36,7 +36,7 @@ class Fixed(BlackBox):
         self.cell, self.space = settings.cell, space
 
     def check(self) -> None:
-        """Raise UserError where the cell is not one of the space's."""
+        """Raise UserError where the cell is not in the space."""
         self.space.check(self.cell)
 
     def ask(self, rng: np.random.Generator) -> str:

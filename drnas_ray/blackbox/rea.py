@@ -46,5 +46,5 @@ class Rea(BlackBox):
         return self.space.mutate(parent[0], rng)
 
     def tell(self, genotype: str, val_acc_pct: float) -> None:
-        """The newcomer lives; if the population was full, the oldest does not."""
+        """The new cell joins; if the population was full, the oldest drops out."""
         self.alive.append((genotype, val_acc_pct))

@@ -38,7 +38,7 @@ def policy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def loss_gradient(
     logits: NDArray[np.float64], one_hot: NDArray[np.float64], advantage: float
 ) -> NDArray[np.float64]:
-    """Of -log p(choices) * advantage with respect to the logits: (T, E, O), each edge by itself."""
+    """Gradient of -log p(choices) * advantage with respect to the logits: (T, E, O)."""
     return -advantage * (one_hot - policy(logits))
 
 
@@ -51,12 +51,12 @@ class Reinforce(BlackBox):
     def __init__(self, settings: ReinforceSettings, space: Space) -> None:
         self.settings, self.space = settings, space
         self.logits: torch.Tensor | None = None
-        self.told, self.weight = 0.0, 0.0
+        self.reward_sum, self.weight_sum = 0.0, 0.0
 
     @property
     def baseline(self) -> float:
-        """Exponential mean of the rewards told, corrected for its start at 0."""
-        return self.told / self.weight
+        """Exponential mean of the rewards so far, corrected for its start at 0."""
+        return self.reward_sum / self.weight_sum
 
     def _start(self, rng: np.random.Generator) -> torch.Tensor:
         start = torch.from_numpy(1e-3 * rng.standard_normal(self.space.shape))
@@ -68,18 +68,18 @@ class Reinforce(BlackBox):
         if self.logits is None:
             self.logits = self._start(rng)
         shares = policy(self.logits.numpy())
-        # Inverse of the distribution function, one uniform number an edge.
+        # Inverse transform sampling, one uniform number per edge.
         chosen = (shares.cumsum(-1) < rng.random(shares.shape[:-1])[..., None]).sum(-1)
         chosen = chosen.clip(max=shares.shape[-1] - 1)
         self.drawn = np.eye(shares.shape[-1])[chosen]
         return self.space.discretise(self.drawn)
 
     def tell(self, genotype: str, val_acc_pct: float) -> None:
-        """One step of Adam; the baseline counts this reward in before it is subtracted."""
+        """One step of Adam; the baseline includes this reward before it is subtracted."""
         assert self.logits is not None
         reward, decay = val_acc_pct / 100, self.settings.baseline_decay
-        self.told = decay * self.told + (1 - decay) * reward
-        self.weight = decay * self.weight + (1 - decay)
+        self.reward_sum = decay * self.reward_sum + (1 - decay) * reward
+        self.weight_sum = decay * self.weight_sum + (1 - decay)
         gradient = loss_gradient(self.logits.numpy(), self.drawn, reward - self.baseline)
         self.logits.grad = torch.from_numpy(gradient)
         self.optimizer.step()

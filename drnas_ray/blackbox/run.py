@@ -70,7 +70,7 @@ class BlackBoxRun:
         }
 
     def _query(self, benchmark: Benchmark, config: QueryConfig) -> str:
-        """Ask and tell once; `done` when the budget is spent; a cell beyond it doesn't count."""
+        """Ask and tell once; `done` when the budget is spent, not counting a cell beyond it."""
         genotype = self.method.ask(self.rng)
         answer = benchmark.query(genotype)
         if config.budget_s is not None:
@@ -91,7 +91,7 @@ class BlackBoxRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken; UserError if the method would ask otherwise now."""
+        """Continue where `state_dict` was taken; UserError if other cells are now asked for."""
         self._begin()
         for genotype, accuracy, cost in state["history"]:
             asked = self.method.ask(self.rng)

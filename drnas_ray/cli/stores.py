@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drnas_ray.results.layout import is_of_trial, is_read
+from drnas_ray.results.layout import is_read, is_trial_file
 
 if TYPE_CHECKING:
     from drnas_ray.core.stores import Store
@@ -35,7 +35,7 @@ def local_copies(args: Sequence[str]) -> Iterator[list[str]]:
             yield replaced
         finally:
             for folder, store in _copies.items():
-                store.push(folder, leave=is_of_trial)
+                store.push(folder, leave=is_trial_file)
             _copies.clear()
 
 

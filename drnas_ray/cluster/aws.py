@@ -32,7 +32,7 @@ def aws_problems(raw: dict[str, Any]) -> Iterator[Finding]:
 
 
 def worker_counts(raw: dict[str, Any], types: dict[str, Any]) -> Iterator[Finding]:
-    """The limit to the cost is stated, and no type asks for more machines than it may have."""
+    """The cost limit is stated, and no type asks for more machines than it may have."""
     if raw.get("max_workers") is None:
         yield problem(
             "max_workers", "is missing: Ray would stop at 2; say how many you can pay for"

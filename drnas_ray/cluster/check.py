@@ -62,4 +62,4 @@ def _to_fill_in(documents: list[dict[str, Any]]) -> Iterator[Finding]:
                 if FILL_IN in word:
                     places.setdefault(word, []).append(where)
     for word, found in places.items():
-        yield todo(", ".join(found), f"replace {word} by your own value")
+        yield todo(", ".join(found), f"replace {word} with your own value")

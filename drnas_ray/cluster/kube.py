@@ -40,7 +40,7 @@ def _name(document: Raw) -> str:
 
 
 def cluster_problems(spec: Raw, where: str) -> Iterator[Finding]:
-    """Of one cluster's spec, in a RayCluster or inside a RayJob."""
+    """Problems of one cluster's spec, in a RayCluster or inside a RayJob."""
     if section(spec, "authOptions").get("mode") != "token":
         yield problem(f"{where}.authOptions.mode", "no token authentication: give mode: token")
     head = section(spec, "headGroupSpec")
@@ -85,7 +85,7 @@ def _int(group: Raw, key: str) -> int | None:
 
 
 def _replicas(group: Raw, where: str) -> Iterator[Finding]:
-    """The limit to the cost is stated, and the numbers lie within it."""
+    """The cost limit is stated, and the numbers lie within it."""
     least, most = _int(group, "minReplicas") or 0, _int(group, "maxReplicas")
     now = _int(group, "replicas") or 0
     if most is None:
@@ -101,7 +101,7 @@ def _replicas(group: Raw, where: str) -> Iterator[Finding]:
 
 
 def job_problems(spec: Raw, where: str, clusters: dict[str, Raw]) -> Iterator[Finding]:
-    """Of one job, which runs on a cluster of its own or on an existing one."""
+    """Problems of one job, which runs on a cluster of its own or on an existing one."""
     selector, own = section(spec, "clusterSelector"), section(spec, "rayClusterSpec")
     if bool(selector) == bool(own):
         yield problem(where, "give one of clusterSelector (an existing cluster) and rayClusterSpec")

@@ -47,11 +47,11 @@ def ssh_user(raw: Raw) -> Iterator[Finding]:
 
 
 def start_commands(raw: Raw) -> Iterator[Finding]:
-    """Workers are started and join the head; otherwise the head waits alone and costs."""
+    """Workers are started and join the head; otherwise the head waits alone and costs money."""
     for key in (HEAD, WORKER):
         if not as_strings(raw.get(key)):
             yield problem(
-                key, "is missing: Ray's defaults open the dashboard to all and know no token"
+                key, "is missing: Ray's defaults open the dashboard to all and use no token"
             )
     head, worker = ray_starts(raw, HEAD), ray_starts(raw, WORKER)
     if raw.get(HEAD) and not any("--head" in line for line in head):

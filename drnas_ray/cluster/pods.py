@@ -70,6 +70,6 @@ def _image(spec: Raw, image: str, where: str) -> Iterator[Finding]:
     found = re.match(r"rayproject/ray(?:-ml)?:(\d+\.\d+\.\d+)", image)
     stated = spec.get("rayVersion")
     if found and stated is not None and found[1] != stated:
-        yield problem(where, f"{image} has another Ray than rayVersion={stated}")
+        yield problem(where, f"{image} has a different Ray from rayVersion={stated}")
     if image.startswith("rayproject/"):
         yield problem(where, f"{image} has no drnas-ray: build one with clusters/Dockerfile")

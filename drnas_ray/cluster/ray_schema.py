@@ -2,7 +2,7 @@
 
 Ray's JSON schema refuses unknown keys and wrong types everywhere but under `provider`, where it
 takes any key and reads only those it knows: a mistyped one (cache_stopped_nodes, worker_ips) would
-be lost without a word.
+be silently ignored.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class MethodSettings(Settings):
 
 
 class DataSettings(Settings):
-    """The images, and how training batches are augmented (None: as is usual for the data set)."""
+    """The images, and how training batches are augmented (None: the data set's usual way)."""
 
     name: str = "cifar10"
     path: str | None = None
@@ -110,7 +110,7 @@ class RunSettings(Settings):
 
     @property
     def steps(self) -> int:
-        """Records that the run makes, one after each step: epochs, where there are any."""
+        """Steps that the run takes, one record each; where there are epochs, these."""
         return 1
 
     @property

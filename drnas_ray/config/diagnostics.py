@@ -1,4 +1,4 @@
-"""Settings of what is measured of the loss while a search runs, and of early stopping."""
+"""Settings for measuring the loss during a search, and for early stopping."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class EarlyStopSettings(Settings):
     @classmethod
     def _centred(cls, window: int) -> int:
         if window % 2 == 0:
-            raise ValueError("a window centred on an epoch has an odd number of epochs")
+            raise ValueError("a window centred on an epoch needs an odd number of epochs")
         return window
 
 
 class DiagnosticSettings(Settings):
     """When each is measured: every so many epochs, or `last` (after the last one); null: never.
 
-    hessian: of the validation loss in the architecture parameter: largest eigenvalue and trace.
+    hessian: largest eigenvalue and trace, of the validation loss in the architecture parameter.
     landscape: that loss on a square grid around the architecture parameter.
     proposition1: both sides of DrNAS's proposition 1.
     images: size of the fixed validation batch that all of them are measured on.
-    landscape_points, landscape_radius: along each of two directions, from -radius to radius.
+    landscape_points, landscape_radius: grid along each of two directions, from -radius to radius.
     proposition1_draws: architectures drawn for the left side, an expectation.
     """
 
@@ -77,7 +77,7 @@ class DiagnosticSettings(Settings):
         return self.model_dump(mode="json", include={"hessian", "images", "early_stop"})
 
     def check_early_stop(self, epochs: int) -> None:
-        """Raise ValueError where early stopping can't work in a search of so many epochs."""
+        """Raise ValueError where early stopping can't work in a search of this many epochs."""
         stop = self.early_stop
         if stop is None:
             return
@@ -89,7 +89,7 @@ class DiagnosticSettings(Settings):
         if stop.back % self.hessian:
             raise ValueError(
                 f"diagnostics.early_stop.back={stop.back} with diagnostics.hessian={self.hessian}: "
-                "nothing is measured that many epochs before, give a multiple"
+                "nothing was measured that many epochs earlier, give a multiple"
             )
         if stop.first_epoch + stop.back > epochs:
             raise ValueError(

@@ -11,7 +11,7 @@ from drnas_ray.config.base import Decay, Settings, check_nesterov
 
 
 class SupernetSettings(Settings):
-    """Size of the NAS-Bench-201 supernet: stem width C, N cells a stage, partial channels 1/K."""
+    """Size of the NAS-Bench-201 supernet: stem width C, N cells per stage, partial channels 1/K."""
 
     channels: int = Field(16, ge=1, le=4096)
     cells: int = Field(5, ge=1, le=100)
@@ -39,15 +39,16 @@ class WeightSettings(Settings):
     """Go back to lr every so many epochs (SGDR's warm restarts); None: one cosine."""
     at_stage: Literal["scheduled", "first_epoch", "chained", "anew"] = "scheduled"
     """What a new stage does to the one cosine over all epochs. `scheduled`: nothing. `first_epoch`:
-    one epoch at lr, as DrNAS's official restart does under torch 1.3. `chained`: the cosine goes on
-    from lr, as it does under later versions. `anew`: each stage has its own cosine (P-DARTS)."""
+    one epoch at lr, as DrNAS's official restart does under torch 1.3. `chained`: the cosine
+    continues from lr, as it does under later versions. `anew`: each stage has its own cosine
+    (P-DARTS)."""
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(3e-4, ge=0)
     clip: float = Field(5.0, gt=0)
     """Largest norm of the gradient of a weight step."""
     clip_over_arch: bool = False
-    """Include the architecture's gradient in that norm, as the authors' NAS-Bench-201 script."""
+    """Include the architecture's gradient in that norm, as in the authors' NAS-Bench-201 script."""
 
     @model_validator(mode="after")
     def _compatible(self) -> Self:
@@ -63,7 +64,7 @@ class WeightSettings(Settings):
 
 
 class ArchSettings(Settings):
-    """Adam for the architecture parameter, which rests for the first `warmup_epochs` of a stage."""
+    """Adam for the architecture parameter, fixed for the first `warmup_epochs` of a stage."""
 
     lr: float = Field(3e-4, gt=0)
     betas: tuple[Decay, Decay] = (0.5, 0.999)
@@ -97,9 +98,9 @@ class PerturbSettings(Settings):
 
 
 class Stage(Settings):
-    """One stage of a progressive search. What is None stays as it was in the stage before.
+    """One stage of a progressive search. None keeps the value of the stage before.
 
-    epochs: None: an equal share of the epochs that the other stages leave.
+    epochs: None means an equal share of the epochs that the other stages leave.
     keep_ops: operations kept on each edge when this stage begins, the strongest ones; the first
         stage has all of them, because nothing has been learnt yet.
     partial: 1/partial of the channels go through the mixed operation from this stage on.

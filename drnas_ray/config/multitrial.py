@@ -24,9 +24,9 @@ class BenchmarkSettings(Settings):
     """How cells are evaluated for a multi-trial method: looked up in a table, or trained.
 
     table: a NAS-Bench-201 table in Parquet, whose `*_valid_acc_12` columns are read.
-    train: a recipe, for training on the weights' half and evaluating on the other one.
+    train: a recipe, for training on the weights' half and evaluating on the other half.
     cache: a folder where trained cells are kept and looked up by all runs; None: each run trains
-    its own. It has no influence on results, so it is not part of a run's id.
+    its own. It doesn't influence results, so it is not part of a run's id.
     """
 
     table: str | None = None
@@ -40,9 +40,9 @@ class BenchmarkSettings(Settings):
 
 
 class QueryConfig(BlackBoxConfig):
-    """One whole run of a method that proposes cells and is told their validation accuracy.
+    """One whole run of a method that proposes cells and gets their validation accuracy.
 
-    queries: cells to evaluate, 100 unless there is a budget; None: as many as that allows.
+    queries: cells to evaluate, 100 unless there is a budget; None: as many as the budget allows.
     budget_s: simulated seconds, 12,000 in NAS-Bench-201's own runs.
     """
 
@@ -58,19 +58,19 @@ class QueryConfig(BlackBoxConfig):
         return given
 
     def canonical_json(self) -> str:
-        """As for all settings, without where trained cells are kept."""
+        """As for all settings, without the folder of trained cells."""
         raw = self.model_dump(mode="json")
         raw["benchmark"].pop("cache")
         return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
     @property
     def steps(self) -> int:
-        """One with a table, else one for each query."""
+        """One with a table, else one per query."""
         return 1 if self.benchmark.train is None else self.queries or 1
 
     @property
     def needs_images(self) -> bool:
-        """Whether cells are trained on them."""
+        """Whether cells are trained."""
         return self.benchmark.train is not None
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What a person puts over a sweep file on the command line: `key=value` and seeds."""
+"""Overrides of a sweep file on the command line: `key=value` and seeds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def parse_overrides(
 
 
 def overridden(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A sweep file's mapping with overrides put over it.
+    """A sweep file's mapping with overrides applied.
 
-    Overrides of `config` also go over what its methods and data sets set themselves; otherwise a
+    Overrides of `config` also replace what its methods and data sets set themselves; otherwise a
     method's own `config`, or a data set's own entry, would silently win.
     """
     result = merged(raw, overrides)
@@ -59,7 +59,7 @@ def overridden(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
 
 
 def _overlap(over: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of `over` that `below` sets too: the rest reaches a run by the sweep's `config`."""
+    """The part of `over` that `below` sets too; the sweep's `config` brings the rest to a run."""
     result: dict[str, Any] = {}
     for key, value in over.items():
         there = below.get(key)
@@ -71,7 +71,7 @@ def _overlap(over: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any
 
 
 def parse_seeds(value: object) -> tuple[int, ...]:
-    """`0:10` (0 to 9), `3`, `1,5,7` or a list of numbers. Raises UserError if it holds none."""
+    """`0:10` (0 to 9), `3`, `1,5,7` or a list of numbers. Raises UserError if there are none."""
     seeds = value
     if isinstance(seeds, str):
         try:
@@ -88,10 +88,10 @@ def parse_seeds(value: object) -> tuple[int, ...]:
         raise UserError(f"seeds={value!r}: write 0:10, or a list such as [1, 5, 7]")
     result = tuple(seeds)
     if not result:
-        raise UserError(f"seeds={value!r} holds no seed: write 0:10 for seeds 0 to 9")
+        raise UserError(f"seeds={value!r} contains no seed: write 0:10 for seeds 0 to 9")
     for seed in result:
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
             raise UserError(f"seed {seed!r} is not a whole number from 0 to 2147483647")
     if len(set(result)) < len(result):
-        raise UserError(f"seeds={value!r} names a seed twice: name each seed once")
+        raise UserError(f"seeds={value!r} lists a seed twice: list each seed once")
     return result

@@ -34,8 +34,8 @@ class SearchConfig(RunSettings):
     diagnostics: DiagnosticSettings = DiagnosticSettings()
 
     def canonical_json(self) -> str:
-        """As for all settings, without diagnostics that only observe: with and without them it is
-        the same run."""
+        """As for all settings, without diagnostics that only observe: they don't make it another
+        run."""
         raw = self.model_dump(mode="json")
         raw["diagnostics"] = self.diagnostics.deciding()
         if not raw["diagnostics"]:
@@ -82,18 +82,18 @@ class SearchConfig(RunSettings):
 
     @model_validator(mode="after")
     def _compatible(self) -> Self:
-        """What can be said without the method; the rest is in `drnas_ray.methods.compatibility`."""
+        """The checks that need no method; the others are in `drnas_ray.methods.compatibility`."""
         shortest = min(self.stage_epochs())
         if self.arch.warmup_epochs >= shortest:
             what = "the shortest stage's epochs" if self.stages else "epochs"
             raise ValueError(
-                f"arch.warmup_epochs={self.arch.warmup_epochs} leaves nothing of {what}={shortest} "
-                "to search in: give fewer warm-up epochs"
+                f"arch.warmup_epochs={self.arch.warmup_epochs} leaves no epoch of {what}="
+                f"{shortest} to search in: give fewer warm-up epochs"
             )
         if self.weights.at_stage != "scheduled" and len(self.stages) < 2:
             raise ValueError(
-                f"weights.at_stage={self.weights.at_stage} says what a change of stages does, and "
-                f"there are {len(self.stages)} stages: give two or more, or leave it out"
+                f"weights.at_stage={self.weights.at_stage} needs two or more stages, got "
+                f"{len(self.stages)}: give more, or leave it out"
             )
         for number in range(1, len(self.stages)):
             self._check_change(number)
@@ -117,7 +117,7 @@ class SearchConfig(RunSettings):
         if new.partial > old.partial:
             raise ValueError(
                 f"stages: partial={new.partial} after partial={old.partial} would narrow the "
-                "network: stages widen it, or give restart: true"
+                "network: stages can only widen it, give a smaller one or restart: true"
             )
 
     def _check_first_stage(self) -> None:
@@ -126,7 +126,7 @@ class SearchConfig(RunSettings):
         if first.restart or (first.keep_ops or ops) < ops:
             what = "restart=true" if first.restart else f"keep_ops={first.keep_ops}"
             raise ValueError(
-                f"stages: {what} in the first stage: nothing has been learnt before it, give that "
+                f"stages: {what} in the first stage: nothing has been learnt before it, move that "
                 "to a later one"
             )
 
@@ -143,7 +143,7 @@ class SearchConfig(RunSettings):
             kept = keep
 
     def stage_epochs(self) -> tuple[int, ...]:
-        """Epochs of each stage; without stages it is one. Raises ValueError if they don't fit."""
+        """Epochs of each stage, one without stages. Raises ValueError if they don't fit."""
         if not self.stages:
             return (self.epochs,)
         open_ = [i for i, stage in enumerate(self.stages) if stage.epochs is None]
@@ -152,7 +152,7 @@ class SearchConfig(RunSettings):
         if left < len(open_) or (left > 0 and not open_):
             raise ValueError(
                 f"epochs={self.epochs} can't be split into these {len(lengths)} stages: their own "
-                f"epochs come to {sum(lengths)}"
+                f"epochs add up to {sum(lengths)}"
                 + (f", and {len(open_)} need at least one each" if open_ else "")
             )
         for position, index in enumerate(open_):

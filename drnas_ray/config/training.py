@@ -45,7 +45,7 @@ class ShortRecipe(Recipe):
 
 class CellRecipe(Settings):
     """All that a trained cell's validation figures depend on except cell and seed: its id is their
-    key in a cache. Trained on the weights' half, evaluated on the other one."""
+    key in a cache. Trained on the weights' half, evaluated on the other half."""
 
     space: str = "nb201"
     data: DataSettings = DataSettings()

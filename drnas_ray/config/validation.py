@@ -16,7 +16,7 @@ LONGEST_VALUE = 200
 
 
 def validated(kind: type[M], raw: object, where: str = "") -> M:
-    """A model from a mapping. where: the name of the mapping in errors.
+    """A model from a mapping. where: the mapping's name in errors.
 
     Raises UserError, one line about the first problem.
     """
@@ -29,7 +29,7 @@ def validated(kind: type[M], raw: object, where: str = "") -> M:
 
 
 def first_problem(kind: type[BaseModel], error: ValidationError, where: str = "") -> str:
-    """One line about the first problem that validating a `kind` met: its place, value and remedy.
+    """One line about the first problem in validating a `kind`: its place, value and remedy.
 
     where: the name of the group of settings that was validated; a file's path goes before the line.
     """

@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, stores, and what a supernet is told (`ArchSample`)."""
+"""What every room uses: errors, files, stores, and a supernet's architecture (`ArchSample`)."""

@@ -1,6 +1,6 @@
-"""ArchSample: the one value that goes from a method to a supernet.
+"""ArchSample: the one value that a method passes to a supernet.
 
-A method's `sample` makes it, `drnas_ray.search.steps` runs the supernet under it.
+A method's `sample` makes it; `drnas_ray.search.steps` runs the supernet with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ArchSample:
-    """All that a supernet knows of the architecture in one forward pass.
+    """All that a supernet knows about the architecture in one forward pass.
 
     weights: (cell types, edges, ops), the share of each operation on its edge.
     active: same shape, bool, on the CPU (so that reading it never waits for a GPU): the operations
@@ -28,6 +28,6 @@ class ArchSample:
     skip_dropout: float = 0.0
 
     def detach(self) -> ArchSample:
-        """The same values, cut from the graph: for steps that move the network's weights only."""
+        """The same values, detached from the graph: for steps of the network's weights only."""
         scale = None if self.scale is None else self.scale.detach()
         return replace(self, weights=self.weights.detach(), scale=scale)

@@ -1,4 +1,4 @@
-"""Derivatives with autograd that may be taken again, where some tensors may not be in the graph."""
+"""Autograd derivatives, possibly of higher order, also for tensors that are not in the graph."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def gradient(value: Tensor, of: Sequence[Tensor], *, create_graph: bool = False) -> Tensor:
-    """The derivative of a scalar with respect to all numbers of `of`, flat, in their order.
+    """The derivative of a scalar with respect to all elements of `of`, flattened, in order.
 
-    0 where they are not connected: where all but `none` is pruned, a loss has no graph to the
-    architecture. The graph is kept; create_graph: the result can itself be differentiated.
+    0 for elements that are not in the graph: once all but `none` is pruned, a loss has no graph to
+    the architecture. The graph is kept; create_graph: the result can itself be differentiated.
     """
     if not value.requires_grad:
         return torch.cat([torch.zeros_like(tensor).flatten() for tensor in of])

@@ -15,13 +15,12 @@ from drnas_ray.core.errors import UserError
 
 
 @contextmanager
-def written_aside(path: Path, *, sync: bool = False) -> Iterator[Path]:
+def atomic_replacement(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; it is renamed to `path` when the block ends.
 
-    So `path` is absent, the old file or the complete new one, whenever the process dies. After an
-    error nothing is left behind; a kill leaves a hidden file that ends in `.part`. sync: also on
-    the disk before it gets its name, so that it survives a power cut. Raises OSError where it
-    can't be written.
+    Whenever the process dies, `path` is absent, the old file, or the complete new one. An error
+    leaves nothing behind; a kill leaves a hidden file that ends in `.part`. sync: flush to disk
+    before the rename, so that it survives a power cut. Raises OSError where it can't be written.
     """
     # Processes on other machines may write to the same shared folder, with the same process id.
     aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:12]}.part")
@@ -37,9 +36,9 @@ def written_aside(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str, *, sync: bool = False) -> None:
-    """Write the whole file as `written_aside` does; text as UTF-8. Raises OSError."""
+    """Write the whole file as `atomic_replacement` does; text as UTF-8. Raises OSError."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    with written_aside(path, sync=sync) as aside:
+    with atomic_replacement(path, sync=sync) as aside:
         aside.write_bytes(data)
 
 
@@ -49,7 +48,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def as_json_lines(entries: Iterable[Any]) -> str:
-    """A line of JSON for each."""
+    """One line of JSON per entry."""
     return "".join(json.dumps(entry) + "\n" for entry in entries)
 
 
@@ -82,19 +81,19 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def drop_cut_line(path: Path) -> None:
-    """Take away a last line that a kill cut short, so that the next one is a line of its own."""
+    """Remove a last line that a kill cut short, so that the next entry starts a new line."""
     if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
         write_atomically(path, data[: data.rfind(b"\n") + 1])
 
 
 @contextmanager
 def locked(path: Path, *, byte: int = 0, shared: bool = False, wait: bool = True) -> Iterator[bool]:
-    """Hold a POSIX lock on one byte of a file, made if need be; yields whether it is held.
+    """Hold a POSIX lock on one byte of a file, created if needed; yields whether it is held.
 
-    Other processes, on other machines too, wait for it, or with `wait=False` are told False at
-    once; shared: only those wait that want it alone. The lock goes with the process that holds it,
-    however that ends. Within one process it keeps nobody out. Raises OSError where the file can't
-    be made, or its file system has no locks.
+    Other processes, on other machines too, wait for it, or with `wait=False` get False at once.
+    shared: only those that want it exclusively wait. The lock ends with the process that holds it,
+    however that ends. Within one process it excludes nobody. Raises OSError where the file can't be
+    created, or its file system has no locks.
     """
     descriptor = _lock_file(path)
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -113,7 +112,7 @@ _lock_files: dict[Path, int] = {}
 
 
 def _lock_file(path: Path) -> int:
-    """A descriptor that stays open: closing any one of a file ends all locks of the process."""
+    """A descriptor that stays open: closing any one drops all the process's locks on the file."""
     path = path.resolve()
     known = _lock_files.get(path)
     if known is None or not path.exists() or os.fstat(known).st_ino != path.stat().st_ino:

@@ -1,8 +1,8 @@
 """Results on a shared store: any URI that pyarrow reads, such as s3://bucket/path.
 
-Ray Tune writes there by itself. What this program reads and writes besides (plans, exports, tables)
-is small, so it works on a local copy: `pull` brings the files that an analysis reads, `push` takes
-back what is new. Which those are is said in `results.layout`.
+Ray Tune writes there by itself. Everything else that this program reads and writes (plans, exports,
+tables) is small, so it works on a local copy: `pull` fetches the files that an analysis reads,
+`push` uploads what is new. `results.layout` says which files those are.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pyarrow import fs
 from drnas_ray.core.errors import UserError
 
 Stamp = tuple[int, int]
-"""Size in bytes and time of change in ns of a local file."""
-Names = Callable[[str], bool]
-"""Some of the files of a folder, told by their paths below it."""
-AT_ONCE = 16
+"""Size in bytes and modification time in ns of a local file."""
+NameFilter = Callable[[str], bool]
+"""Selects files of a folder by their paths below it."""
+PARALLEL_READS = 16
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder on a store. `path` is what its file system calls it."""
+    """A folder on a store. `path` is its path on the store's file system."""
 
     uri: str
     files: fs.FileSystem
@@ -48,12 +48,12 @@ class Store:
         return cls(uri, files, path.rstrip("/"))
 
     def below(self, name: str) -> str:
-        """What its file system calls a file in it."""
+        """The path on the store's file system of a file in it."""
         return f"{self.path}/{name}"
 
     def names(self) -> list[str]:
-        """Every file in it, by its path from here. Raises UserError where it can't be listed."""
-        with _plainly(self.uri):
+        """Every file in it, by its relative path. Raises UserError where it can't be listed."""
+        with _as_user_error(self.uri):
             found = self.files.get_file_info(
                 fs.FileSelector(self.path, recursive=True, allow_not_found=True)
             )
@@ -61,22 +61,22 @@ class Store:
         return sorted(entry.path[start:] for entry in found if entry.type == fs.FileType.File)
 
     def has(self, name: str) -> bool:
-        """Whether the file is there. Raises UserError where that can't be seen."""
-        with _plainly(self.uri):
+        """Whether the file exists. Raises UserError where that can't be determined."""
+        with _as_user_error(self.uri):
             (info,) = self.files.get_file_info([self.below(name)])
         return bool(info.type == fs.FileType.File)
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises UserError where it can't be read."""
-        with _plainly(self.uri), self.files.open_input_stream(self.below(name)) as stream:
+        """Return a file's content. Raises UserError where it can't be read."""
+        with _as_user_error(self.uri), self.files.open_input_stream(self.below(name)) as stream:
             content: bytes = stream.read()
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        """A file, complete or absent. Raises UserError where it can't be written."""
+        """Write a file, complete or absent. Raises UserError where it can't be written."""
         place = self.below(name)
-        with _plainly(self.uri):
-            if self.files.type_name in ("s3", "gcs", "abfs"):  # appear when they are complete
+        with _as_user_error(self.uri):
+            if self.files.type_name in ("s3", "gcs", "abfs"):  # objects appear only when complete
                 with self.files.open_output_stream(place) as stream:
                     stream.write(content)
                 return
@@ -87,22 +87,22 @@ class Store:
             self.files.move(aside, place)
 
     def delete(self, name: str) -> None:
-        """A file that may be gone already."""
-        with _plainly(self.uri), suppress(FileNotFoundError):
+        """Delete a file, which may be gone already."""
+        with _as_user_error(self.uri), suppress(FileNotFoundError):
             self.files.delete_file(self.below(name))
 
-    def pull(self, folder: Path, wanted: Names) -> None:
+    def pull(self, folder: Path, wanted: NameFilter) -> None:
         """Copy the wanted files into a local folder. Raises UserError where one can't be read."""
         names = [name for name in self.names() if wanted(name)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
             for name, content in zip(names, pool.map(self.read, names), strict=True):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
                 self._copied[target] = _stamp(target)
 
-    def push(self, folder: Path, leave: Names) -> None:
-        """Take back what is new or changed in a local folder, but for hidden files and these.
+    def push(self, folder: Path, leave: NameFilter) -> None:
+        """Upload what is new or changed in a local folder, except hidden files and `leave`.
 
         What was only pulled is not written again: it may have changed on the store since.
         """
@@ -121,8 +121,8 @@ def _stamp(path: Path) -> Stamp:
 
 
 @contextmanager
-def _plainly(uri: str) -> Iterator[Any]:
-    """Errors of the file system as one line."""
+def _as_user_error(uri: str) -> Iterator[Any]:
+    """File-system errors as a one-line UserError."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

@@ -50,7 +50,7 @@ _PlainNumbers.add_implicit_resolver(
 def load_yaml(text: str, where: str) -> Any:
     """The one document of our own files, with 1:20 as text and 1e-3 as a number.
 
-    where: what an error calls the text. Raises UserError.
+    where: the text's name in errors. Raises UserError.
     """
     try:
         return yaml.load(text, Loader=_PlainNumbers)
@@ -61,7 +61,7 @@ def load_yaml(text: str, where: str) -> Any:
 def load_all(text: str, where: str) -> list[Any]:
     """Every document, with YAML 1.1's own types, as Ray and Kubernetes read it.
 
-    where: what an error calls the text. Raises UserError.
+    where: the text's name in errors. Raises UserError.
     """
     try:
         return list(yaml.load_all(text, Loader=_UniqueKeys))

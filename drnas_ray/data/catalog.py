@@ -48,16 +48,18 @@ def check_data(settings: DataSettings) -> None:
             raise UserError(f"data.path can't be read: {error.strerror}") from error
         if not exists:
             raise UserError(
-                f"data.path={path} doesn't exist: give the place of the '{settings.name}' files"
+                f"data.path={path} doesn't exist: give the path of the '{settings.name}' files"
             )
         resolve_name(facts.path_check)(path)
 
 
 def _check_path_is_given(settings: DataSettings, facts: DatasetFacts) -> None:
-    """data.path and data.image_size are for the user's own files, which need the former."""
+    """data.path and data.image_size are for the user's own files, which require data.path."""
     if facts.takes_path:
         if settings.path is None:
-            raise UserError(f"data set '{settings.name}' needs data.path: say where its files are")
+            raise UserError(
+                f"data set '{settings.name}' needs data.path: give the path of its files"
+            )
         return
     for field in ("path", "image_size"):
         if (value := getattr(settings, field)) is not None:
@@ -118,7 +120,7 @@ def search_halves(settings: DataSettings, root: Path | None) -> tuple[DataInfo, 
     """The training images cut in the middle, in order: one half for the weights, one for the
     architecture.
 
-    Of an odd number the second half has one more. Errors as in `load_train`.
+    With an odd number the second half has one more. Errors as in `load_train`.
     """
     info, data = load_train(settings, root)
     middle = len(data) // 2

@@ -66,7 +66,7 @@ def decode(where: str, source: Path | bytes, side: int) -> Pixels:
 def _rgb(image: Image.Image, where: str) -> Image.Image:
     """8-bit RGB. Raises UserError for deeper pixels, which Pillow would clip to white."""
     if image.mode.startswith(("I", "F")):
-        raise UserError(f"{where} has {image.mode} pixels: save it with 8 bits a channel")
+        raise UserError(f"{where} has {image.mode} pixels: save it with 8 bits per channel")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns when converting it directly
     return image.convert("RGB")
@@ -85,5 +85,5 @@ def _square(image: Image.Image, side: int) -> Image.Image:
 
 def _damaged(where: str, reason: str) -> UserError:
     return UserError(
-        f"{where} can't be decoded ({reason}): expected a whole image file, PNG or JPEG for example"
+        f"{where} can't be decoded ({reason}): expected a complete image file, such as PNG or JPEG"
     )

@@ -1,4 +1,4 @@
-"""The table of data sets: all that is known of each without opening a file. Imports no torch.
+"""The table of data sets: all that is known about each without opening a file. Imports no torch.
 
 A new data set is one entry in `DATASETS` and its reader: a function in a module of its own, or for
 a data set of torchvision an entry in `drnas_ray/data/public.py`.
@@ -14,12 +14,12 @@ from drnas_ray.core.errors import UserError, unknown_name
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, of pixels in 0..1."""
 DEFAULT_SIDE = 32
-"""Side in pixels to which the user's own images are brought unless `data.image_size` says else."""
+"""Side in pixels to which the user's own images are resized unless `data.image_size` is set."""
 
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a network must know of its data; side: of the square images, in pixels."""
+    """What a network must know about its data; side: of the square images, in pixels."""
 
     channels: int
     classes: int
@@ -49,8 +49,8 @@ class DatasetFacts:
     statistics: Statistics | None = None
     """None: measured on the training images."""
     path_check: str | None = None
-    """Set for data sets that lie at the user's `data.path`: `module:function`, called with that
-    path; it raises UserError where no such data set can lie there."""
+    """Set for data sets at the user's `data.path`: `module:function`, called with that path; it
+    raises UserError where no such data set can be there."""
 
     def count(self, part: str) -> int | None:
         """How many images a part (train or test) has; None where the user's files decide."""

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import locked, written_aside
+from drnas_ray.core.files import atomic_replacement, locked
 from drnas_ray.data.images import Labels, Pixels
 
 FORMAT = "1"
-"""Increase it when the same files are to be decoded to other pixels, or split in another way."""
+"""Increase it when the same files are to be decoded or split differently."""
 
 
 def data_root(root: Path | None) -> Path:
@@ -51,13 +51,13 @@ def lock(root: Path, name: str) -> Iterator[None]:
         yield
 
 
-def decoded(
+def decode_once(
     root: Path, key: Iterable[str], make: Callable[[], tuple[Pixels, Labels]]
 ) -> tuple[Pixels, Labels]:
     """What `make` returns, from root/decoded if it was stored there under the same `key`.
 
-    A reader never meets half a file; processes that start at the same time do the work once each
-    and the last one's file stays. A kept file that can't be read is made again.
+    A reader never sees half a file; processes that start at the same time each do the work, and the
+    last one's file stays. A stored file that can't be read is made again.
     """
     digest = hashlib.sha256("\n".join([FORMAT, *key]).encode()).hexdigest()[:24]
     path = root / "decoded" / f"{digest}.npz"
@@ -71,7 +71,7 @@ def decoded(
     images, labels = make()
     writable_folder(path.parent)
     try:
-        with written_aside(path) as aside, aside.open("xb") as handle:
+        with atomic_replacement(path) as aside, aside.open("xb") as handle:
             np.savez(handle, images=images, labels=labels)
     except OSError as error:
         raise _not_writable(path, error) from error

@@ -15,7 +15,7 @@ from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
 from drnas_ray.data.decode import DECODER, decode_all
 from drnas_ray.data.facts import side_of
-from drnas_ray.data.files import decoded, fingerprint
+from drnas_ray.data.files import decode_once, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part
 from drnas_ray.data.splits import held_out_split, mixed_order
 
@@ -50,7 +50,7 @@ def read_folder(settings: DataSettings, root: Path, part: Part) -> tuple[tuple[s
     check_folder(path)
     side = side_of(settings)
     names, files, labels = _listing(path, part)
-    images, labels = decoded(
+    images, labels = decode_once(
         root,
         ["folder", part, str(side), DECODER, *fingerprint(files)],
         lambda: (decode_all([(str(file), file) for file in files], side), labels),

@@ -21,7 +21,7 @@ from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
 from drnas_ray.data.facts import facts_of, shape_of
-from drnas_ray.data.files import decoded, fingerprint, one_line
+from drnas_ray.data.files import decode_once, fingerprint, one_line
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 
 FOLDER = "ImageNet16"
@@ -58,7 +58,7 @@ def read_imagenet16_120(
                 f"account needed) into {folder}"
             )
     # New files are checked and unpickled, a gigabyte; later the cached pixels are enough.
-    images, labels = decoded(
+    images, labels = decode_once(
         root, [NAME, part, *fingerprint(files)], lambda: _read_files(folder, part)
     )
     names = tuple(str(label) for label in range(1, SHAPE.classes + 1))

@@ -1,4 +1,4 @@
-"""Images as one uint8 tensor with their labels, and what a search knows of its data set."""
+"""Images as one uint8 tensor with their labels, and what a search knows about its data set."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ImageSet:
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"labels must be int64 ({len(self.images)},), one an image, got "
+                f"labels must be int64 ({len(self.images)},), one per image, got "
                 f"{self.labels.dtype} {tuple(self.labels.shape)}"
             )
         if self.labels.device != self.images.device:

@@ -39,7 +39,7 @@ class Rows:
                 )
             if table.label_type != first.label_type or table.columns != first.columns:
                 raise UserError(
-                    f"{table.path} has other columns than {first.path}: give them the same schema"
+                    f"{table.path} has different columns from {first.path}: give them one schema"
                 )
             values += table.column(table.label_column)
             if "label_name" in table.columns:
@@ -88,8 +88,8 @@ def class_numbers(rows: Rows) -> tuple[tuple[str, ...], Labels]:
     """Class names, and class numbers (rows,), -1 for rows that aren't used.
 
     Names come from the file's metadata, else from `label_name`, else from the labels. With names
-    in the metadata a label is an index into them; otherwise classes are the sorted different
-    labels of the training rows. Raises UserError for a label outside of these.
+    in the metadata a label is an index into them; otherwise classes are the sorted distinct labels
+    of the training rows. Raises UserError for a label outside of these.
     """
     known = rows.tables[0].class_names
     trained = np.flatnonzero(rows.used & ~rows.is_test)

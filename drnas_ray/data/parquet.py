@@ -19,7 +19,7 @@ from drnas_ray.config import DataSettings
 from drnas_ray.core.errors import UserError
 from drnas_ray.data.decode import DECODER, decode_all
 from drnas_ray.data.facts import side_of
-from drnas_ray.data.files import decoded, fingerprint
+from drnas_ray.data.files import decode_once, fingerprint
 from drnas_ray.data.images import ImageSet, Labels, Part, Pixels
 from drnas_ray.data.labels import Rows, class_numbers
 from drnas_ray.data.splits import halves_share_classes, held_out_split, mixed_order
@@ -48,7 +48,7 @@ def read_parquet(
     chosen = _part(labels, rows.is_test, part)
     side = side_of(settings)
     files = [table.path for table in tables]
-    images, labels = decoded(
+    images, labels = decode_once(
         root,
         ["parquet", part, str(side), DECODER, *fingerprint(files)],
         lambda: (_decode(tables, chosen, side), labels[chosen]),
@@ -96,7 +96,7 @@ def _encoded(table: ImageTable, wanted: npt.NDArray[np.bool_]) -> Iterator[list[
         for offset in np.flatnonzero(wanted[row : row + len(column)]):
             where, content = f"row {row + offset} of {table.path}", column[offset].as_py()
             if content is None:
-                raise UserError(f"{where} has no image bytes: expected a whole PNG or JPEG file")
+                raise UserError(f"{where} has no image bytes: expected a complete PNG or JPEG file")
             sources.append((where, content))
         yield sources
         row += len(column)

@@ -118,7 +118,7 @@ def _lacks(path: Path, schema: pa.Schema, what: str) -> UserError:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn Arrow's errors on a truncated or other file into one line."""
+    """Turn Arrow's errors on truncated files, or files that are not Parquet, into one line."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

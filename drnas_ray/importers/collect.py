@@ -93,7 +93,7 @@ class Collector:
 
     def columns(self) -> dict[str, pa.Array]:
         """All columns except those that name the cell, 15,625 rows in the benchmark's order."""
-        self._whole_costs()
+        self._merge_costs()
         made = {}
         for name in sorted({*self.numbers, *self.lists}):
             if name in self.lists:
@@ -104,7 +104,7 @@ class Collector:
                 made[name] = pa.array(self.numbers[name], from_pandas=True).cast(kind)
         return made
 
-    def _whole_costs(self) -> None:
+    def _merge_costs(self) -> None:
         """`cifar10_params_mb` from both schedules' entries, the 200-epoch one first.
 
         Parameters and multiply-adds do not depend on how long the network was trained. Latency was

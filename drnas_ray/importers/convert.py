@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from drnas_ray import __version__
 from drnas_ray.benchmarks.columns import CELLS, SCHEMA_VERSION
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 from drnas_ray.importers.collect import CURVES, Collector
 from drnas_ray.importers.official import Report, is_official, read_official
 from drnas_ray.importers.tidy import tidy_columns
@@ -70,7 +70,9 @@ def import_benchmark(
         )
     if curves is not None and not official:
         raise UserError(f"--curves needs an official file: a table such as {source} has no epochs")
-    sha256, checksum = ("", "trained here: parts have no checksum") if trained else _sums(source)
+    sha256, checksum = (
+        ("", "trained here: parts have no checksum") if trained else _checksums(source)
+    )
     facts = {
         "drnas_bench_schema": str(SCHEMA_VERSION),
         "source": source.name,
@@ -90,7 +92,7 @@ def import_benchmark(
         else:
             columns, cells = tidy_columns(source)
         facts["cells"] = str(cells)
-        whole = pa.table({**_naming(), **columns}).replace_schema_metadata(facts)
+        whole = pa.table({**_cell_columns(), **columns}).replace_schema_metadata(facts)
         # Columns are read one by one, for which one row group is best.
         pq.write_table(whole, new_table, compression="zstd", row_group_size=CELLS)
     return Imported(target, curves, cells, len(columns), checksum, numbered)
@@ -114,7 +116,7 @@ def _official(
     return collector.columns(), collector.cells, numbered
 
 
-def _naming() -> dict[str, pa.Array]:
+def _cell_columns() -> dict[str, pa.Array]:
     """The columns that name a cell. unique_group: the same number for isomorphic cells."""
     cells = [_SPACE.cell(index) for index in range(CELLS)]
     groups: dict[str, int] = {}
@@ -128,16 +130,16 @@ def _naming() -> dict[str, pa.Array]:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """As `written_aside`. Raises UserError where no file can be written under this name."""
+    """As `atomic_replacement`. Raises UserError where no file can be written under this name."""
     if not path.parent.is_dir():
         raise UserError(f"folder {path.parent}, for {path.name}, does not exist")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file name such as {path / 'nb201.parquet'}")
-    with written_aside(path) as aside:
+    with atomic_replacement(path) as aside:
         yield aside
 
 
-def _sums(source: Path) -> tuple[str, str]:
+def _checksums(source: Path) -> tuple[str, str]:
     """sha256, and whether the digits in an official file's name agree with its checksums.
 
     Names contain the first or last digits of a checksum; which one is not documented, so either end

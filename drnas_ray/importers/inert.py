@@ -3,7 +3,7 @@
 The benchmark's files contain dictionaries, lists, numbers and strings, NumPy scalars, the result
 classes of two packages, and (in the `-full` folder) trained weights as PyTorch tensors. Each name
 below maps to a function here that turns its arguments into plain data; weights are dropped unread.
-Any other name ends the reading.
+Any other name is refused.
 """
 
 from __future__ import annotations

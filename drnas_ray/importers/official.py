@@ -21,7 +21,7 @@ from drnas_ray.importers.trials import CellRecord, read_cell, reduce_trial
 from drnas_ray.spaces.nb201 import NB201
 
 Report = Callable[[int, int], None]
-"""Called with what has been read and what there is in all (bytes, or files)."""
+"""Called with how much has been read and the total (bytes, or files)."""
 Take = Callable[[CellRecord], None]
 
 _SPACE = NB201()
@@ -162,8 +162,8 @@ def _check_order(archs: Any) -> None:
             )
 
 
-def _one_cell(name: str, stream: BinaryIO, take: Take) -> bool:
-    """Read a member if its name is that of a cell's file; whether it was."""
+def _read_member(name: str, stream: BinaryIO, take: Take) -> bool:
+    """Read a file if its name is a cell's; returns whether it was."""
     match = _CELL_FILE.fullmatch(name)
     if match is None:
         if name.startswith("meta."):
@@ -181,7 +181,7 @@ def _read_folder(folder: Path, take: Take, report: Report) -> None:
         raise UserError(f"folder {folder} has no files like 000000.pickle.pbz2")
     for done, path in enumerate(files):
         with _named(path), path.open("rb") as stream:
-            _one_cell(path.name, stream, take)
+            _read_member(path.name, stream, take)
         report(done + 1, len(files))
 
 
@@ -195,6 +195,6 @@ def _read_tar(path: Path, take: Take, report: Report) -> None:
                 if inner is not None:
                     name = Path(member.name).name
                     with _named(f"{path}: {name}"):
-                        cells += _one_cell(name, cast(BinaryIO, inner), take)
+                        cells += _read_member(name, cast(BinaryIO, inner), take)
         if not cells:
             raise UserError("has no files like 000000.pickle.pbz2")

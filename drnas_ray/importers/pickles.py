@@ -34,7 +34,7 @@ _LAYOUTS = {
 
 
 class Machine:
-    """Reads one pickle after the other from a stream. See `load`."""
+    """Reads one pickle after another from a stream. See `load`."""
 
     def __init__(self, stream: BinaryIO, reduce: Reduce | None = None) -> None:
         self.source, self.reduce = ByteStream(stream), reduce
@@ -102,9 +102,8 @@ class Machine:
                 stack = self.stack
 
     def _epochs(self) -> bool:
-        """Take a run of (epoch or `set@epoch`, number) pairs at once: most of a file is those.
-
-        Does what one opcode after the other would do, only faster.
+        """Take a run of (epoch or `set@epoch`, number) pairs at once: they fill most of a file.
+        Same effect as opcode by opcode, only faster.
         """
         source = self.source
         match = _PAIRS.match(source.buffer, source.at)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from drnas_ray.benchmarks.cache import CellCache, Row
-from drnas_ray.benchmarks.columns import CELLS, column_of, own_network, prefix_of
+from drnas_ray.benchmarks.columns import CELLS, column_of, prefix_of, validation_network
 from drnas_ray.core.errors import UserError
 from drnas_ray.spaces.nb201 import NB201
 
@@ -82,7 +82,7 @@ def _of_recipe(rows: Sequence[Row], recipe: str | None, source: Path) -> list[Ro
 
 
 def _columns(groups: Sequence[Seeds], dataset: str, epochs: int) -> dict[str, pa.Array]:
-    network = own_network(dataset)
+    network = validation_network(dataset)
     acc = column_of(dataset, "valid", epochs)
     figures = [_values(group, "val_acc_pct") for group in groups]
     return {

@@ -24,22 +24,22 @@ class Computation(Protocol):
         """Everything that the rest depends on: tensors, numbers and text only."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken."""
+        """Continue exactly where `state_dict` was taken."""
 
 
 @runtime_checkable
 class Adoptable(Computation, Protocol):
-    """One that can also go on from the state of another: a weight-sharing search."""
+    """One that can also continue from the state of another: a weight-sharing search."""
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from another's state, under the settings of this one."""
+        """Continue from another's state, under the settings of this one."""
 
 
 class Job(ABC):
     """One run, or several as one, with its records: its checkpoint alone holds all that was found.
 
-    settings: text that stands for all settings of the job; a checkpoint of other settings is
-    refused. restarts: how often the job had been restarted from a checkpoint by now.
+    settings: text that identifies all settings of the job; a checkpoint of other settings is
+    refused. restarts: how often the job has been restarted from a checkpoint.
     """
 
     def __init__(self, settings: str) -> None:
@@ -62,7 +62,7 @@ class Job(ABC):
 
     @abstractmethod
     def load_computation_state(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `computation_state` was taken."""
+        """Continue exactly where `computation_state` was taken."""
 
     def state_dict(self) -> dict[str, Any]:
         """The whole job: tensors, numbers and text only."""
@@ -70,7 +70,7 @@ class Job(ABC):
         return {**self.computation_state(), **kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken."""
+        """Continue exactly where `state_dict` was taken."""
         self.load_computation_state(state)
         self.records = json.loads(state["records"])
         self.restarts = 1 + (self.records[-1].get("restarts", 0) if self.records else 0)
@@ -80,5 +80,6 @@ class Job(ABC):
         checkpoint.save(self.state_dict(), path)
 
     def load(self, path: Path) -> None:
-        """Go on where `save` was called. Raises UserError for a damaged file or another job's."""
+        """Continue where `save` was called. Raises UserError for a damaged or another job's
+        file."""
         self.load_state_dict(checkpoint.load(path, self.settings))

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from drnas_ray.core.errors import UserError
-from drnas_ray.core.files import written_aside
+from drnas_ray.core.files import atomic_replacement
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write the state as `core.files.written_aside` does, also to survive a power cut.
+    """Write the state as `core.files.atomic_replacement` does, also to survive a power cut.
 
     Raises OSError or RuntimeError where it can't be written, and leaves nothing behind.
     """
-    with written_aside(path, sync=True) as aside, aside.open("wb") as file:
+    with atomic_replacement(path, sync=True) as aside, aside.open("wb") as file:
         torch.save(state, file)
 
 
@@ -34,7 +34,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def disk_full(folders: Iterable[Path]) -> RuntimeError:
-    """One line for people, on the folder with the least free space."""
+    """A one-line error about the folder with the least free space."""
     free = {folder: shutil.disk_usage(folder).free for folder in folders}
     least = min(free, key=lambda folder: free[folder])
     return RuntimeError(
@@ -58,5 +58,5 @@ def load(path: Path, config_json: str) -> dict[str, Any]:
     if not isinstance(state, dict) or "config" not in state:
         raise UserError(f"checkpoint {path} was not written by this program: it holds no settings")
     if state["config"] != config_json:
-        raise UserError(f"checkpoint {path} is of a run with other settings: start this one anew")
+        raise UserError(f"checkpoint {path} is of a run with other settings: start this one again")
     return state

@@ -23,7 +23,8 @@ class BatchJob(Job):
     """Runs of one step each, one after another: a multi-trial method on a table.
 
     Such a run takes milliseconds, a trial or a checkpoint tens of milliseconds whatever is in it;
-    so a trial takes a hundred runs and reports about once a second. runs: run id to what starts it.
+    so a trial takes a hundred runs and reports about once a second. runs: run id to a function that
+    starts it.
     """
 
     def __init__(self, runs: Mapping[str, Callable[[], SingleJob]]) -> None:
@@ -36,7 +37,7 @@ class BatchJob(Job):
         return len(self.records) == len(self.runs)
 
     def step(self) -> dict[str, Any]:
-        """Report the records that are new, or at the end, and when asked again, all of them."""
+        """Report the new records, or all of them at the end and when called again."""
         begun, before = time.perf_counter(), len(self.records)
         for start in list(self.runs.values())[before:]:
             run = start()
@@ -66,7 +67,7 @@ class PointJob(Job):
     """A point of a tuning: the same settings under several seeds, one epoch of each at a time.
 
     The objective is the mean of `metric` over the runs. until: the epoch after which the job ends
-    though its runs may go on; None: with its runs.
+    even if its runs could continue; None: with its runs.
     """
 
     def __init__(self, runs: Sequence[SingleJob], metric: str, until: int | None = None) -> None:
@@ -100,12 +101,12 @@ class PointJob(Job):
         return {"runs": [run.state_dict() for run in self.runs]}
 
     def load_computation_state(self, state: dict[str, Any]) -> None:
-        """Go on where `computation_state` was taken."""
+        """Continue where `computation_state` was taken."""
         for run, part in zip(self.runs, state["runs"], strict=True):
             run.load_state_dict(part)
 
     def adopt(self, path: Path, settings: str, epoch: int) -> None:
-        """Go on from the point with these settings as it was after the epoch, with own values.
+        """Continue, with own values, from the point with these settings as it was after the epoch.
 
         Raises UserError where the file is damaged, or of another point or epoch.
         """
@@ -118,7 +119,7 @@ class PointJob(Job):
 
 
 def point_settings(configs: Iterable[Settings]) -> str:
-    """The text that stands for the settings of all runs of a point."""
+    """The text that identifies the settings of all runs of a point."""
     return json.dumps([config.canonical_json() for config in configs])
 
 

@@ -1,4 +1,4 @@
-"""A record of a job: what its epoch reported, checked, and what is known of the job besides."""
+"""A record of a job: what its epoch reported, checked, and facts about the job."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def check_record(
     training: bool,
     metrics: Sequence[Metric] = METRICS,
 ) -> None:
-    """Raises UserError for a figure without an entry in the registry, or of another type than it.
-
-    Readers would drop the one, and skip the whole record for the other. source: who reported it.
+    """Raises UserError for a metric without an entry in the registry, or of another type than its
+    entry's. Readers would drop the former, and skip the whole record for the latter. source: who
+    reported it.
     training: the epoch is one of a training from scratch, not of a run.
     """
     known: dict[str, Column] = {EPOCH.name: EPOCH, STATUS.name: STATUS}

@@ -23,7 +23,7 @@ class SingleJob(Job):
     def step(self) -> dict[str, Any]:
         """One epoch; its record. A job that ended returns its last record again.
 
-        Raises UserError for a figure that nobody registered.
+        Raises UserError for an unregistered metric.
         """
         if not self.ended:
             record = completed(self.computation.step(), self.config, self.facts, self.restarts)
@@ -35,15 +35,15 @@ class SingleJob(Job):
         return self.computation.state_dict()
 
     def load_computation_state(self, state: dict[str, Any]) -> None:
-        """Go on where the run's state was taken."""
+        """Continue where the run's state was taken."""
         self.computation.load_state_dict(state)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from another search's state, under these settings and without its records.
+        """Continue from another search's state, under these settings and without its records.
 
         Raises UserError where the run is not a weight-sharing search.
         """
         if not isinstance(self.computation, Adoptable):
-            raise UserError("only a weight-sharing search can go on from another one's state")
+            raise UserError("only a weight-sharing search can continue from another's state")
         self.computation.adopt_state_dict(state)
         self.records = []

@@ -36,7 +36,7 @@ from drnas_ray.search.training import Training
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job computes: what decides how fast it is. Results depend on the device alone."""
+    """Where a job computes: it decides the speed. Results depend on the device alone."""
 
     device: torch.device
     threads: int = 1
@@ -44,7 +44,7 @@ class Place:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What every record says of it."""
+        """Its entries in every record."""
         return {
             "device": device_name(self.device),
             "threads": self.threads,
@@ -111,7 +111,7 @@ def start(config: Settings, data_root: Path | None, device: torch.device) -> Com
 
 
 def open_table(config: QueryConfig) -> TabularBenchmark | None:
-    """The table that a run asks; None where it trains cells. Raises UserError."""
+    """The table that a run queries; None where it trains cells. Raises UserError."""
     path = config.benchmark.table
     if path is None:
         return None

@@ -1,7 +1,7 @@
-"""What a weight-sharing method is: what it can do, and hooks that the one search loop calls.
+"""The interface of a weight-sharing method: what it can do, and hooks for the search loop.
 
-A method holds settings only. All that changes while it searches is in the run that its hooks get
-(`RunView`; `drnas_ray.search.steps.Run` is what they get): the architecture module, the optimisers,
+A method holds only settings. All that changes during a search is in the run passed to its hooks
+(`RunView`, in practice a `drnas_ray.search.steps.Run`): the architecture module, the optimisers,
 the epoch, the random state. A training step goes from `search.loop` to a hook here, which draws a
 sample and hands it to one of the run's steps, which runs the supernet under it.
 """
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 """Images (batch, channels, height, width), augmented and normalised, and labels (batch,)."""
 Weights = dict[str, Tensor]
 """The supernet's weights by parameter name."""
-Moves = Literal["arch_step", "weight_step", "end_epoch", "never"]
+UpdateHook = Literal["arch_step", "weight_step", "end_epoch", "never"]
 Statistics = Literal["batch", "running"]
 """Which statistics batch normalisation uses when cells are scored: the batch's or running ones."""
 
@@ -49,7 +49,7 @@ class RunView(Protocol):
 
     @property
     def searching(self) -> bool:
-        """Past the warm-up of the stage: the architecture may move."""
+        """Past the stage's warm-up: the architecture may be updated."""
 
     @property
     def stage_epoch(self) -> int:
@@ -77,16 +77,16 @@ class RunView(Protocol):
     def step_weights(
         self, sample: ArchSample, batch: Batch, wrt: Sequence[Tensor] = ()
     ) -> tuple[Tensor, ...]:
-        """One step of SGD on the supernet's weights, and no others, under this sample.
+        """One step of SGD on the supernet's weights, and nothing else, under this sample.
 
-        Returns the gradients of the same loss with respect to `wrt`, for methods that move the
-        architecture by that loss as well (single level).
+        Returns the gradients of the same loss with respect to `wrt`, for methods that update the
+        architecture by the same loss (single level).
         """
 
     def descend(
         self, loss: Tensor, logits: Tensor, labels: Tensor, wrt: Sequence[Tensor] = ()
     ) -> tuple[Tensor, ...]:
-        """As `step_weights`, for a loss of the method's own; logits are for training figures."""
+        """As `step_weights`, for a loss of the method's own; logits: for the recorded accuracy."""
 
     def weights(self) -> Weights:
         """The supernet's weights as they are now."""
@@ -118,27 +118,27 @@ class Method(ABC):
     settings_type: ClassVar[type[MethodSettings]]
     # What the method can do. `methods.compatibility` checks shared settings against it.
     mixes: ClassVar[bool] = True
-    """Every kept operation runs in each pass, weighted; False where a pass runs drawn ones only."""
+    """Every kept operation runs in each pass, weighted; False: a pass runs only drawn ones."""
     ranks: ClassVar[bool] = True
-    """Strengths rank operations before the end already, so that stages can prune by them."""
+    """Strengths rank operations before the end, so that stages can prune by them."""
     differentiable: ClassVar[bool] = True
     """The weight step's loss has a gradient with respect to what is learnt."""
     distribution: ClassVar[Distribution] = "categorical"
-    """What strengths parametrise on each edge; runs record it, so that analysis knows."""
+    """What strengths parametrise on each edge; runs record it for the analysis."""
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:
         """Takes an instance of `settings_type`; a method holds nothing else."""
 
     @property
-    def moves(self) -> Moves:
-        """The hook in which the architecture moves, which may depend on the method's settings:
+    def arch_hook(self) -> UpdateHook:
+        """The hook that updates the architecture, which may depend on the method's settings:
         `arch_step` on batches of its own half (bilevel), `weight_step` by the same loss as the
         weights (single level), `end_epoch`, or `never`."""
         return "arch_step"
 
-    def check(self, config: SearchConfig) -> None:  # noqa: B027  (a hook, not a duty)
-        """Raise UserError, naming both values, where shared settings contradict the method's own.
+    def check(self, config: SearchConfig) -> None:  # noqa: B027  (an optional hook)
+        """Raise UserError, naming both values, where shared settings contradict its own.
 
         Called while settings are read, before anything runs.
         """
@@ -158,10 +158,10 @@ class Method(ABC):
 
     @abstractmethod
     def sample(self, run: RunView) -> ArchSample:
-        """The weights for one forward pass, with their graph back to the architecture module."""
+        """Operation weights for one forward pass, with their graph to the architecture module."""
 
     def mean(self, run: RunView) -> ArchSample:
-        """The weights at the mean of what is learnt; here strengths as shares of their edge."""
+        """The sample at the mean of what is learnt; here each edge's normalised strengths."""
         strengths = self.strengths(run)
         return ArchSample(strengths / strengths.sum(-1, keepdim=True), run.active)
 
@@ -170,11 +170,11 @@ class Method(ABC):
         return 0.0
 
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
-        """First order: the gradient of the validation loss at the weights as they are.
+        """First order: the gradient of the validation loss at the current weights.
 
-        Nothing happens where the architecture moves in another hook.
+        Does nothing where another hook updates the architecture.
         """
-        if self.moves != "arch_step":
+        if self.arch_hook != "arch_step":
             return
         loss = run.loss(self.sample(run), val) + self.penalty(run)
         arch = list(run.arch.parameters())
@@ -185,16 +185,16 @@ class Method(ABC):
         """One step of the supernet's weights under a fresh sample."""
         run.step_weights(self.sample(run), train)
 
-    def end_epoch(self, run: RunView) -> None:  # noqa: B027  (a hook, not a duty)
+    def end_epoch(self, run: RunView) -> None:  # noqa: B027  (an optional hook)
         """After the last step of each epoch, before validation; for controllers and pruning.
 
         `run.epoch` does not count the epoch yet.
         """
 
     def notes(self, run: RunView) -> dict[str, float]:
-        """More figures for the record of the epoch that ended, such as a temperature.
+        """Further metrics for the record of the epoch that ended, such as a temperature.
 
-        Each needs an entry in `drnas_ray.results.metrics`; the first epoch fails without.
+        Each needs an entry in `drnas_ray.results.metrics`; the first epoch fails without one.
         """
         return {}
 

@@ -1,8 +1,8 @@
 """BayesNAS (Zhou et al., ICML 2019, arXiv:1905.04123): sparse switches under a reweighted prior.
 
-Each operation's output is multiplied by a switch. The switches pay omega * |s| beside the
-validation loss; after each epoch omega follows from the switch and the loss's curvature along it,
-so that what the data don't need is pushed to 0 and pruned.
+Each operation's output is multiplied by a switch s, whose penalty omega * |s| is added to the
+validation loss. After each epoch omega is computed from the switch and the loss's curvature along
+it, so that what the data don't need is pushed to 0 and pruned.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.spaces.space import Space
 
-# A switch along which the loss has no curvature would pay nothing, and its gamma be infinite.
+# A switch along which the loss has no curvature would have no penalty and an infinite gamma.
 SMALLEST_OMEGA = 1e-3
-# `none` outputs 0, so its switch has no effect: it is what an edge has when all else is off.
+# `none` outputs 0, so its switch has no effect: it is what is left when all else is pruned.
 NONE_STRENGTH = 1e-12
 
 
@@ -39,7 +39,7 @@ class BayesNASSettings(MethodSettings):
         return "BayesNAS"
 
     def arch_weight_decay(self) -> float:
-        """None: the prior is what pulls switches to 0."""
+        """No decay: the prior pulls the switches to 0."""
         return 0.0
 
 
@@ -53,7 +53,7 @@ class Switches(nn.Module):
     def __init__(self, space: Space) -> None:
         super().__init__()
         start = 1 / space.shape[-1]
-        # The seeds differ in the switches as well, not in the supernet alone.
+        # Seeds differ in the switches as well, not only in the supernet.
         self.switch = nn.Parameter(start + 1e-3 * torch.randn(space.shape))
         self.register_buffer("gamma", torch.full(space.shape, start))
         self.register_buffer("omega", torch.ones(space.shape))
@@ -76,7 +76,7 @@ def reweighted(
 
 
 class BayesNAS(Method):
-    """Mixes the operations left, weighted by their switches, which need not sum to 1."""
+    """Mixes the remaining operations, weighted by their switches, which need not sum to 1."""
 
     settings_type = BayesNASSettings
 
@@ -101,17 +101,17 @@ class BayesNAS(Method):
         return ArchSample(switch if run.mask is None else switch * run.mask, run.active)
 
     def mean(self, run: RunView) -> ArchSample:
-        """The same: nothing is drawn."""
+        """The sample itself: nothing is drawn."""
         return self.sample(run)
 
     def penalty(self, run: RunView) -> Tensor | float:
-        """lambda * sum of omega |s|, over switches that are left."""
+        """lambda * sum of omega |s|, over the remaining switches."""
         arch = _switches(run)
-        paid = arch.omega * arch.switch.abs()
-        return self.settings.sparsity * (paid if run.mask is None else paid * run.mask).sum()
+        terms = arch.omega * arch.switch.abs()
+        return self.settings.sparsity * (terms if run.mask is None else terms * run.mask).sum()
 
     def end_epoch(self, run: RunView) -> None:
-        """Reweight by the curvature on one validation batch, then prune what is off."""
+        """Reweight by the curvature on one validation batch, then prune by gamma."""
         if not run.searching:
             return
         arch = _switches(run)
@@ -125,8 +125,8 @@ class BayesNAS(Method):
     def curvature(self, run: RunView, batch: Batch) -> Tensor:
         """(T, E, O): the exact diagonal of the loss's Hessian with respect to the switches.
 
-        The weights are as they are and the statistics the batch's. By double backward, one number
-        after the other.
+        At the current weights, with the batch's statistics; by double backward, one element at a
+        time.
         """
         switch = _switches(run).switch
         weights = {name: weight.detach() for name, weight in run.weights().items()}

@@ -1,4 +1,4 @@
-"""Which shared settings go with a weight-sharing method, by what its class says it can do."""
+"""Which shared settings fit a weight-sharing method, by what its class says it can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_compatible(method: Method, config: SearchConfig) -> None:
     if config.weights.clip_over_arch and not method.differentiable:
         raise UserError(
             f"weights.clip_over_arch=true with method {name}: its weight step has no gradient with "
-            "respect to the architecture that could be included"
+            "respect to the architecture to include, leave it out"
         )
     _check_pruning(method, config)
     _check_diagnostics(method, config)
@@ -37,7 +37,7 @@ def _check_pruning(method: Method, config: SearchConfig) -> None:
 
 
 def _check_diagnostics(method: Method, config: SearchConfig) -> None:
-    """Raise UserError where something can't be measured of this method."""
+    """Raise UserError where something can't be measured for this method."""
     name, asked = config.method.name, config.diagnostics
     for key in ("hessian", "landscape"):
         if getattr(asked, key) is not None and not method.mixes:

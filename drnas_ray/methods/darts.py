@@ -32,7 +32,7 @@ class DartsSettings(MethodSettings):
 
 
 class Darts(Method):
-    """Shares are the softmax of alpha over the operations kept on each edge."""
+    """Shares are the softmax of alpha over the kept operations on each edge."""
 
     settings_type = DartsSettings
 

@@ -89,7 +89,7 @@ def kl_to_uniform(beta: Tensor) -> Tensor:
 
 
 class DrNAS(Method):
-    """One draw a forward pass, shared by all cells of a type, in validation too."""
+    """One draw per forward pass, shared by all cells of a type, in validation too."""
 
     settings_type = DrNASSettings
     distribution = "dirichlet"
@@ -98,7 +98,7 @@ class DrNAS(Method):
         self.settings = settings
 
     def check(self, config: SearchConfig) -> None:
-        """Two penalties at once are in none of the paper's variants."""
+        """None of the paper's variants has two penalties at once."""
         settings, decay = self.settings, config.arch.weight_decay
         if decay is None or decay == settings.arch_weight_decay():
             return

@@ -1,7 +1,7 @@
-"""DSNAS (Hu et al., CVPR 2020, arXiv:2002.09128): one path a pass, its gradient also the score.
+"""DSNAS (Hu et al., CVPR 2020, arXiv:2002.09128): one path per pass, whose gradient scores it.
 
-Only the drawn operation of each edge runs. How the loss would change with that operation's weight
-is the edge's own share of the cost; it multiplies the gradient of log p of the draw.
+Only the drawn operation of each edge runs. The derivative of the loss with respect to that
+operation's weight is the edge's cost; it multiplies the gradient of the draw's log p.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from drnas_ray.config import MethodSettings
 from drnas_ray.core.archsample import ArchSample
-from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
+from drnas_ray.methods.base import Batch, Method, RunView, UpdateHook, alpha_of
 from drnas_ray.methods.relax import draw_choice, masked, most_probable, one_path, softmax_shares
 
 
 class DsnasSettings(MethodSettings):
-    """bilevel: alpha moves on batches of its own half instead of by the weights' loss.
-    fix_margin: an edge is decided once its best operation leads by so much probability; null
-    never decides before the end."""
+    """bilevel: alpha is updated on batches of its own half instead of by the weights' loss.
+    fix_margin: an edge is fixed once its best operation leads the second by this probability; null
+    never fixes an edge before the end."""
 
     name: Literal["dsnas"] = "dsnas"
     bilevel: bool = False
@@ -35,7 +35,7 @@ class DsnasSettings(MethodSettings):
         return "DSNAS (bilevel)" if self.bilevel else "DSNAS"
 
     def arch_weight_decay(self) -> float:
-        """None, as in the authors' search."""
+        """No decay, as in the authors' search."""
         return 0.0
 
 
@@ -61,16 +61,16 @@ class Dsnas(Method):
         self.settings = settings
 
     @property
-    def moves(self) -> Moves:
+    def arch_hook(self) -> UpdateHook:
         """By the weights' own loss, unless bilevel."""
         return "arch_step" if self.settings.bilevel else "weight_step"
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): softmax of alpha over the operations kept."""
+        """(T, E, O): softmax of alpha over the kept operations."""
         return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
-        """One path, each operation with its probability; its weights can be differentiated by."""
+        """One path, drawn from the probabilities; its weights require a gradient."""
         sample = one_path(draw_choice(self.strengths(run)), alpha_of(run))
         sample.weights.requires_grad_()
         return sample
@@ -79,7 +79,7 @@ class Dsnas(Method):
         """The most probable path."""
         return most_probable(self.strengths(run))
 
-    def _move(self, run: RunView, drawn: Tensor, of_drawn: Tensor) -> None:
+    def _step_arch(self, run: RunView, drawn: Tensor, of_drawn: Tensor) -> None:
         logits = masked(alpha_of(run).detach(), run.mask)
         run.step_arch((score_gradient(logits, drawn.detach(), of_drawn),))
 
@@ -92,7 +92,7 @@ class Dsnas(Method):
         (of_drawn,) = torch.autograd.grad(
             loss, [sample.weights], allow_unused=True, materialize_grads=True
         )
-        self._move(run, sample.weights, of_drawn)
+        self._step_arch(run, sample.weights, of_drawn)
 
     def weight_step(self, run: RunView, train: Batch) -> None:
         """Single level: one forward and one backward pass move weights and alpha."""
@@ -101,18 +101,18 @@ class Dsnas(Method):
             return
         sample = self.sample(run)
         (of_drawn,) = run.step_weights(sample, train, wrt=[sample.weights])
-        self._move(run, sample.weights, of_drawn)
+        self._step_arch(run, sample.weights, of_drawn)
 
     def end_epoch(self, run: RunView) -> None:
-        """Decide edges whose best operation leads by `fix_margin`: only that one runs on."""
+        """Fix edges whose best operation leads by `fix_margin`: only that one is kept."""
         if self.settings.fix_margin is None or not run.searching:
             return
         shares = self.strengths(run).detach().cpu()
         best, second = shares.topk(2, -1).values.unbind(-1)
-        decided = best - second >= self.settings.fix_margin
+        fixed = best - second >= self.settings.fix_margin
         only = torch.zeros_like(shares, dtype=torch.bool).scatter(
             -1, shares.argmax(-1, keepdim=True), True
         )
         kept = torch.ones_like(only) if run.active is None else run.active
-        if decided.any():
-            run.active = torch.where(decided[..., None], only, kept)
+        if fixed.any():
+            run.active = torch.where(fixed[..., None], only, kept)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from drnas_ray.config import Decay, MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
-from drnas_ray.methods.base import Method, Moves, RunView, Statistics
+from drnas_ray.methods.base import Method, RunView, Statistics, UpdateHook
 from drnas_ray.methods.relax import best_scored, masked, one_path
 from drnas_ray.spaces.space import Space
 
@@ -24,7 +24,7 @@ CLIP = 5.0
 
 
 class EnasSettings(MethodSettings):
-    """steps, samples: controller steps an epoch, and cells whose gradients each step averages.
+    """steps, samples: controller steps per epoch, and cells whose gradients each step averages.
     entropy: its weight in the reward. baseline_decay: of the running mean of rewards.
     candidates: cells drawn at the end and scored on a fresh batch of `score_batch` images each.
     bn: which statistics batch normalisation uses in scoring.
@@ -61,12 +61,12 @@ class EnasSettings(MethodSettings):
         return "ENAS"
 
     def arch_weight_decay(self) -> float:
-        """None: the controller is not decayed."""
+        """No decay of the controller."""
         return 0.0
 
 
 class Controller(nn.Module):
-    """A two-layer LSTM, one step an edge, fed with the operation of the edge before.
+    """A two-layer LSTM, one step per edge, fed with the operation of the previous edge.
 
     baseline: the running mean of rewards, 0 until there is one (`told` says whether).
     """
@@ -118,13 +118,13 @@ class Controller(nn.Module):
 
 
 def _entropy(log: Tensor) -> Tensor:
-    """Of the choices along a path, summed; log (steps, O), -inf where pruned."""
+    """Entropy of the choices along a path, summed; log: (steps, O), -inf where pruned."""
     terms: Tensor = torch.special.entr(log.exp())
     return terms.sum()
 
 
 def log_probability(chosen: Tensor, log: Tensor) -> Tensor:
-    """Of a whole path (T, E), from the log-probabilities (T, E, O) along it."""
+    """Log-probability of a path (T, E), from the log-probabilities (T, E, O) along it."""
     along: Tensor = log.gather(-1, chosen[..., None])
     return along.sum()
 
@@ -140,7 +140,7 @@ class Enas(Method):
         self.settings = settings
 
     @property
-    def moves(self) -> Moves:
+    def arch_hook(self) -> UpdateHook:
         """At the end of an epoch."""
         return "end_epoch"
 
@@ -160,7 +160,7 @@ class Enas(Method):
 
     @torch.no_grad()
     def sample(self, run: RunView) -> ArchSample:
-        """A path of the controller's."""
+        """A path drawn from the controller."""
         return self._path(run, "draw")
 
     @torch.no_grad()
@@ -206,7 +206,7 @@ class Enas(Method):
 
     @torch.no_grad()
     def _baseline(self, controller: Controller, reward: Tensor) -> Tensor:
-        """The running mean, this reward counted in; the first reward starts it."""
+        """The running mean including this reward; the first reward starts it."""
         decay = self.settings.baseline_decay
         moved = decay * controller.baseline + (1 - decay) * reward
         controller.baseline.copy_(torch.where(controller.told, moved, reward))
@@ -215,7 +215,7 @@ class Enas(Method):
 
     @torch.no_grad()
     def derive(self, run: RunView) -> str:
-        """The best of `candidates` cells of the controller's, by the shared weights."""
+        """The best of `candidates` cells drawn from the controller, by the shared weights."""
         settings = self.settings
         samples = (self.sample(run) for _ in range(settings.candidates))
         return best_scored(samples, run, settings.score_batch, settings.bn)

@@ -17,7 +17,7 @@ from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Batch, Method, RunView
 from drnas_ray.methods.compatibility import check_no_adam
 from drnas_ray.methods.relax import (
-    entering_softmax,
+    incoming_softmax,
     kept_shares,
     same_target,
     scaled,
@@ -29,7 +29,7 @@ SMALLEST_SHARE = 1e-5
 
 
 class GaeaSettings(MethodSettings):
-    """edge_weights: learn the weights of the edges into each node as well, on partial channels."""
+    """edge_weights: also learn the weights of the edges into each node, on partial channels."""
 
     name: Literal["gaea"] = "gaea"
     edge_weights: bool = False
@@ -46,12 +46,12 @@ class GaeaSettings(MethodSettings):
         return "GAEA + PC-DARTS" if self.edge_weights else "GAEA + DARTS"
 
     def arch_weight_decay(self) -> float:
-        """Shares on a simplex decay towards nothing."""
+        """No decay: shares on a simplex have no value to decay to."""
         return 0.0
 
 
 class Shares(nn.Module):
-    """shares: (T, E, O), each edge's on a simplex; edge: (T, E), on one for each node, or None."""
+    """shares: (T, E, O), a simplex per edge; edge: (T, E), a simplex per target node, or None."""
 
     edge: nn.Parameter | None
     same: Tensor
@@ -62,22 +62,22 @@ class Shares(nn.Module):
         same = same_target(space)
         # On the run's device like the rest, so that a step copies nothing to it.
         self.register_buffer("same", same, persistent=False)
-        uniform = entering_softmax(torch.zeros(space.shape[:2]), same)
+        uniform = incoming_softmax(torch.zeros(space.shape[:2]), same)
         self.edge = nn.Parameter(uniform.clone()) if edge_weights else None
 
 
 class ExponentiatedGradient(torch.optim.Optimizer):
     """p <- p * exp(-lr * gradient) / sum: mirror descent with the entropy as the mirror map.
 
-    simplices: a parameter, and the softmax over its simplices, for each; the step is that softmax
-    of log p - lr * gradient.
+    simplices: (parameter, softmax over its simplices) pairs; the step is that softmax of log p - lr
+    * gradient.
     """
 
     def __init__(
         self, simplices: list[tuple[nn.Parameter, Callable[[Tensor], Tensor]]], lr: float
     ) -> None:
         super().__init__([parameter for parameter, _ in simplices], {"lr": lr})
-        # Not in a group, for groups are checkpointed.
+        # Not in a group, because groups are checkpointed.
         self.softmaxes = [softmax for _, softmax in simplices]
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class ExponentiatedGradient(torch.optim.Optimizer):
 
 
 class Gaea(Method):
-    """A mixture as in DARTS or PC-DARTS; what is learnt, and how it moves, differs."""
+    """A mixture as in DARTS or PC-DARTS; what is learnt, and how it is updated, differs."""
 
     settings_type = GaeaSettings
 
@@ -111,7 +111,7 @@ class Gaea(Method):
         simplices: list[tuple[nn.Parameter, Callable[[Tensor], Tensor]]]
         simplices = [(arch.shares, lambda logits: logits.softmax(-1))]
         if arch.edge is not None:
-            simplices.append((arch.edge, lambda logits: entering_softmax(logits, arch.same)))
+            simplices.append((arch.edge, lambda logits: incoming_softmax(logits, arch.same)))
         return ExponentiatedGradient(simplices, config.arch.lr)
 
     def sample(self, run: RunView) -> ArchSample:
@@ -126,7 +126,7 @@ class Gaea(Method):
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
         """First order, on the simplex of the operations kept."""
         if run.mask is not None:
-            # Else a step would be longer by how little of the simplex the kept ones hold.
+            # Otherwise steps would grow as the kept operations' part of the simplex shrinks.
             shares = _shares(run).shares
             with torch.no_grad():
                 shares.copy_(kept_shares(shares, run.mask))

@@ -41,7 +41,7 @@ class GdasSettings(MethodSettings):
 
 
 def straight_through(logits: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    """One choice an edge by Gumbel-max (T, E), and its one-hot weights (T, E, O).
+    """One choice per edge by Gumbel-max (T, E), and its one-hot weights (T, E, O).
 
     The weights' gradient is that of softmax((logits + noise) / tau).
     """
@@ -69,7 +69,7 @@ class Gdas(Method):
         return {"temperature": self._tau(run, run.epoch - 1)}
 
     def sample(self, run: RunView) -> ArchSample:
-        """A choice an edge; only it runs."""
+        """One choice per edge; only that operation runs."""
         logits = masked(alpha_of(run).log_softmax(-1), run.mask)
         return path(*straight_through(logits, self._tau(run, run.epoch)))
 
@@ -78,5 +78,5 @@ class Gdas(Method):
         return most_probable(self.strengths(run))
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): softmax of alpha over the operations kept, the choice's probabilities."""
+        """(T, E, O): softmax of alpha over the kept operations, the choice's probabilities."""
         return softmax_shares(run)

@@ -1,7 +1,7 @@
 """PARSEC (Casale et al. 2019, arXiv:1902.05116): a categorical prior moved by empirical Bayes.
 
-K cells are drawn for each batch. How likely the batch is under each says how much it counts: in the
-gradient of the weights, and in the operation frequencies that the prior moves towards.
+K cells are drawn for each batch. The batch's likelihood under each is its weight, both in the
+gradient of the supernet's weights and in the operation frequencies that the prior moves towards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from drnas_ray.spaces.space import Space
 
 
 class ParsecSettings(MethodSettings):
-    """samples: cells drawn for each batch, K in the paper; one alone would say nothing."""
+    """samples: cells drawn for each batch, K in the paper; a single one would have weight 1."""
 
     name: Literal["parsec"] = "parsec"
     samples: int = Field(4, ge=2)
@@ -40,7 +40,7 @@ class ParsecSettings(MethodSettings):
         return "PARSEC"
 
     def arch_weight_decay(self) -> float:
-        """Probabilities decay towards nothing."""
+        """No decay: probabilities have no value to decay to."""
         return 0.0
 
 
@@ -68,12 +68,12 @@ class Parsec(Method):
         self.settings = settings
 
     def check(self, config: SearchConfig) -> None:
-        """Settings that only Adam reads must not be set, and a step is at most the whole way."""
+        """Settings that only Adam reads must not be set, and lr is at most 1."""
         check_no_adam(config, "its prior moves without Adam")
         if config.arch.lr > 1:
             raise UserError(
-                f"arch.lr={config.arch.lr:g} with method parsec: it is the part of the way to the "
-                "frequencies that the prior moves, give at most 1"
+                f"arch.lr={config.arch.lr:g} with method parsec: it is the fraction by which "
+                "the prior moves towards the frequencies, give at most 1"
             )
 
     def make_arch(self, space: Space) -> nn.Module:
@@ -85,9 +85,9 @@ class Parsec(Method):
         return torch.optim.SGD(arch.parameters(), lr=config.arch.lr)
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): the prior over the operations kept."""
+        """(T, E, O): the prior over the kept operations."""
         prior = _prior(run)
-        # Above 0, for pruning could leave only operations that float32 has rounded to 0.
+        # Above 0, because pruning could leave only operations that float32 has rounded to 0.
         return kept_shares(prior.clamp_min(torch.finfo(prior.dtype).tiny), run.mask)
 
     def sample(self, run: RunView) -> ArchSample:
@@ -107,7 +107,7 @@ class Parsec(Method):
         frequency = torch.einsum("k,kteo->teo", omega, torch.stack([s.weights for s in samples]))
         prior = _prior(run)
         with torch.no_grad():
-            prior.copy_(self.strengths(run))  # pruned operations give their part to the kept ones
+            prior.copy_(self.strengths(run))  # pruned operations pass their share to the kept ones
         run.step_arch((prior.detach() - frequency,))
 
     def weight_step(self, run: RunView, train: Batch) -> None:

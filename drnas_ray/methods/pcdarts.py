@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from drnas_ray.config import MethodSettings
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.methods.base import Alpha, Method, RunView
-from drnas_ray.methods.relax import entering_softmax, same_target, scaled, softmax_shares
+from drnas_ray.methods.relax import incoming_softmax, same_target, scaled, softmax_shares
 from drnas_ray.spaces.space import Space
 
 
 class PCDartsSettings(MethodSettings):
-    """edge_weights: weigh the edges that enter a node; False leaves partial channels only."""
+    """edge_weights: weight the incoming edges of each node; False: partial channels only."""
 
     name: Literal["pcdarts"] = "pcdarts"
     edge_weights: bool = True
@@ -29,7 +29,7 @@ class PCDartsSettings(MethodSettings):
 
 
 class EdgeAlpha(Alpha):
-    """Alpha, and one real number for each edge, (T, E); both start near 0."""
+    """Alpha, and one logit for each edge, (T, E); both start near 0."""
 
     same: Tensor
 
@@ -49,7 +49,7 @@ class PCDarts(Method):
         self.settings = settings
 
     def make_arch(self, space: Space) -> nn.Module:
-        """Alpha, with or without the edges' numbers."""
+        """Alpha, with or without the edges' logits."""
         return EdgeAlpha(space) if self.settings.edge_weights else Alpha(space)
 
     def sample(self, run: RunView) -> ArchSample:
@@ -57,7 +57,7 @@ class PCDarts(Method):
         shares = softmax_shares(run)
         scale = None
         if isinstance(run.arch, EdgeAlpha):
-            scale = entering_softmax(run.arch.edge, run.arch.same)
+            scale = incoming_softmax(run.arch.edge, run.arch.same)
         return ArchSample(shares, run.active, scale)
 
     def mean(self, run: RunView) -> ArchSample:

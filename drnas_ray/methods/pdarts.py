@@ -1,7 +1,7 @@
 """P-DARTS (Chen et al., ICCV 2019, arXiv:1904.12760): deeper in stages, skips held back.
 
 DARTS's mixture in three stages, each restarted with a deeper network and fewer operations; skip
-connections drop out in training, less and less, and the answer may hold only so many of them.
+connections are dropped out in training at a falling rate, and the answer may hold only a few.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PDartsSettings(MethodSettings):
-    """skip_dropout: rate at the start of each stage; stages beyond the last have the last.
+    """skip_dropout: rate at the start of each stage; the last one holds for all further stages.
     max_skips: skip connections that the answer may hold.
     """
 
@@ -52,7 +52,7 @@ class PDartsSettings(MethodSettings):
 
 
 def dropout_rate(first: float, epoch: int, warmup: int, epochs: int) -> float:
-    """The rate on skips in an epoch (from 0) of a stage of `epochs`, the first `warmup` waiting.
+    """The rate on skips in an epoch (from 0) of a stage of `epochs`, `warmup` of them at first.
 
     Linear towards 0 over the stage while the weights train alone, then back at `first` and
     exponential, as in the authors' train_search.py.
@@ -63,7 +63,7 @@ def dropout_rate(first: float, epoch: int, warmup: int, epochs: int) -> float:
 
 
 class PDarts(Method):
-    """Stages are the run's; what is P-DARTS's own is the dropout and the rule for skips."""
+    """Stages are a setting of the run; P-DARTS adds the dropout and the limit on skips."""
 
     settings_type = PDartsSettings
 
@@ -76,7 +76,7 @@ class PDarts(Method):
         return dropout_rate(first, run.stage_epoch, run.config.arch.warmup_epochs, run.stage_epochs)
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): softmax of alpha over the operations kept."""
+        """(T, E, O): softmax of alpha over the kept operations."""
         return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
@@ -101,8 +101,8 @@ class PDarts(Method):
             others = ranked.clone()
             others[..., skip] = 0
             # Pruned operations have share 0: with nothing else left a skip stays.
-            can = (ranked.argmax(-1) == skip) & (others.amax(-1) > 0)
-            if not can.any():
+            replaceable = (ranked.argmax(-1) == skip) & (others.amax(-1) > 0)
+            if not replaceable.any():
                 return genotype
-            weakest = torch.where(can, ranked[..., skip], math.inf).argmin()
+            weakest = torch.where(replaceable, ranked[..., skip], math.inf).argmin()
             ranked[..., skip].view(-1)[weakest] = 0

@@ -28,7 +28,7 @@ from drnas_ray.spaces.space import Space
 
 
 class ProxylessSettings(MethodSettings):
-    """every: weight steps for each architecture step."""
+    """every: weight steps per architecture step."""
 
     name: Literal["proxyless"] = "proxyless"
     every: int = Field(5, ge=1)
@@ -44,7 +44,7 @@ class ProxylessSettings(MethodSettings):
         return "ProxylessNAS"
 
     def arch_weight_decay(self) -> float:
-        """None, as in the authors' search."""
+        """No decay, as in the authors' search."""
         return 0.0
 
 
@@ -71,7 +71,7 @@ def draw_pair(logits: Tensor) -> Tensor:
     """(T, E, 2): two operations of each edge, drawn without replacement from softmax(logits).
 
     The two largest of logits with Gumbel noise are such a draw. Where only one operation is above
-    -inf it comes first, and another one after it.
+    -inf it comes first, and an arbitrary one second.
     """
     return (logits + gumbel_like(logits)).topk(2, -1).indices
 
@@ -100,11 +100,11 @@ class Proxyless(Method):
         return Gates(space)
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): softmax of alpha over the operations kept."""
+        """(T, E, O): softmax of alpha over the kept operations."""
         return softmax_shares(run)
 
     def sample(self, run: RunView) -> ArchSample:
-        """One path, each operation with its probability."""
+        """One path, drawn from the probabilities."""
         return one_path(draw_choice(self.strengths(run)), alpha_of(run))
 
     def mean(self, run: RunView) -> ArchSample:
@@ -112,7 +112,7 @@ class Proxyless(Method):
         return most_probable(self.strengths(run))
 
     def arch_step(self, run: RunView, train: Batch, val: Batch) -> None:
-        """Two operations an edge, drawn without replacement; both run, one gate is open."""
+        """Two operations per edge, drawn without replacement; both run, one gate is open."""
         assert isinstance(run.arch, Gates)
         run.arch.steps += 1
         if (run.arch.steps - 1) % self.settings.every:
@@ -139,7 +139,7 @@ class Proxyless(Method):
 def same_mass(before: Tensor, after: Tensor, pair: Tensor, mask: Tensor | None) -> Tensor:
     """(T, E, O): the pair's alphas as stepped, shifted so that their joint mass is as before.
 
-    All others are as before, so their probabilities are too.
+    All others are unchanged, and so are their probabilities.
     """
     old, new = (masked(alpha, mask).gather(-1, pair) for alpha in (before, after))
     shift = old.logsumexp(-1, keepdim=True) - new.logsumexp(-1, keepdim=True)

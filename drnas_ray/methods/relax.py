@@ -1,4 +1,4 @@
-"""What methods share that relax a choice of operations or draw one: plain functions of tensors."""
+"""Tensor functions shared by methods that relax or draw a choice of operations."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def masked(logits: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def softmax_shares(run: RunView) -> Tensor:
-    """(T, E, O): softmax of alpha over the operations kept; a pruned one has share 0."""
+    """(T, E, O): softmax of alpha over the kept operations; a pruned one has share 0."""
     return masked(alpha_of(run), run.mask).softmax(-1)
 
 
 def kept_shares(shares: Tensor, mask: Tensor | None) -> Tensor:
-    """Shares (T, E, O) over the operations kept, that still sum to 1 on each edge."""
+    """Shares (T, E, O) over the kept operations, renormalised to sum to 1 on each edge."""
     if mask is None:
         return shares
     kept = shares * mask
@@ -41,8 +41,8 @@ def same_target(space: Space) -> Tensor:
     return targets[:, None] == targets[None, :]
 
 
-def entering_softmax(logits: Tensor, same: Tensor) -> Tensor:
-    """(T, E): softmax of (T, E) logits over the edges that enter the same node (`same_target`)."""
+def incoming_softmax(logits: Tensor, same: Tensor) -> Tensor:
+    """(T, E): softmax of (T, E) logits over the incoming edges of each node (`same_target`)."""
     rows = masked(logits[:, None, :].expand(-1, len(same), -1), same)
     return rows.softmax(-1).diagonal(dim1=-2, dim2=-1)
 
@@ -99,7 +99,7 @@ def most_probable(strengths: Tensor) -> ArchSample:
 def best_scored(samples: Iterable[ArchSample], run: RunView, images: int, bn: Statistics) -> str:
     """The genotype of the one-path sample with the best accuracy, each on a fresh batch.
 
-    The first of equals wins.
+    The first wins a tie.
     """
     scored = [(sample, run.score(sample, run.val_batch(images), bn)[1]) for sample in samples]
     best = int(torch.stack([accuracy for _, accuracy in scored]).argmax())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from drnas_ray.config import MethodSettings
 from drnas_ray.core.archsample import ArchSample
-from drnas_ray.methods.base import Method, Moves, RunView, Statistics
+from drnas_ray.methods.base import Method, RunView, Statistics, UpdateHook
 from drnas_ray.methods.relax import best_scored, draw_choice, kept_shares, one_path
 from drnas_ray.spaces.space import Space
 
@@ -51,7 +51,7 @@ class UniformChoice(nn.Module):
 
 
 class Rsps(Method):
-    """Uniform over the operations kept, `none` included."""
+    """Uniform over the kept operations, `none` included."""
 
     settings_type = RspsSettings
     mixes = False
@@ -62,7 +62,7 @@ class Rsps(Method):
         self.settings = settings
 
     @property
-    def moves(self) -> Moves:
+    def arch_hook(self) -> UpdateHook:
         """Nothing is learnt."""
         return "never"
 
@@ -71,7 +71,7 @@ class Rsps(Method):
         return UniformChoice(space)
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): equal for all operations kept."""
+        """(T, E, O): equal for all kept operations."""
         assert isinstance(run.arch, UniformChoice)
         return kept_shares(run.arch.uniform, run.mask)
 

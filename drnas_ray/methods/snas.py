@@ -10,7 +10,7 @@ from torch import Tensor
 from drnas_ray.config import MethodSettings, SearchConfig
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.core.errors import UserError
-from drnas_ray.methods.base import Batch, Method, Moves, RunView, alpha_of
+from drnas_ray.methods.base import Batch, Method, RunView, UpdateHook, alpha_of
 from drnas_ray.methods.relax import gumbel_softmax, linear, masked, softmax_shares
 
 
@@ -30,7 +30,7 @@ class SnasSettings(MethodSettings):
 
 
 class Snas(Method):
-    """Alpha is taken for the logits as it is."""
+    """Alpha itself is the logits."""
 
     settings_type = SnasSettings
 
@@ -38,15 +38,15 @@ class Snas(Method):
         self.settings = settings
 
     def check(self, config: SearchConfig) -> None:
-        """On a single level the step that SDARTS perturbs would move the architecture as well."""
+        """With a single level the step that SDARTS perturbs would also update the architecture."""
         if not self.settings.bilevel and config.perturb.kind != "none":
             raise UserError(
-                f"perturb.kind={config.perturb.kind} with method.bilevel=false: the step that is "
-                "perturbed would move the architecture as well, set method.bilevel=true"
+                f"perturb.kind={config.perturb.kind} with method.bilevel=false: the perturbed "
+                "step would also update the architecture, set method.bilevel=true"
             )
 
     @property
-    def moves(self) -> Moves:
+    def arch_hook(self) -> UpdateHook:
         """By the weights' own loss, unless bilevel."""
         return "arch_step" if self.settings.bilevel else "weight_step"
 
@@ -58,16 +58,16 @@ class Snas(Method):
         return {"temperature": self._tau(run, run.epoch - 1)}
 
     def sample(self, run: RunView) -> ArchSample:
-        """softmax((alpha + Gumbel noise) / tau) over the operations kept."""
+        """softmax((alpha + Gumbel noise) / tau) over the kept operations."""
         logits = masked(alpha_of(run), run.mask)
         return ArchSample(gumbel_softmax(logits, self._tau(run, run.epoch)), run.active)
 
     def strengths(self, run: RunView) -> Tensor:
-        """(T, E, O): softmax of alpha over the operations kept."""
+        """(T, E, O): softmax of alpha over the kept operations."""
         return softmax_shares(run)
 
     def weight_step(self, run: RunView, train: Batch) -> None:
-        """Single level: the same pass moves alpha."""
+        """Single level: the same pass updates alpha."""
         if self.settings.bilevel or not run.searching:
             super().weight_step(run, train)
             return

@@ -28,7 +28,7 @@ def unrolled_gradient(
     names = list(weights)
     here = [w.detach().requires_grad_() for w in weights.values()]
     loss = train_loss(dict(zip(names, here, strict=True)))
-    # A pruned operation has no part in the loss: its gradient is made 0.
+    # A pruned operation has no part in the loss: its gradient is set to 0.
     gradients = torch.autograd.grad(loss, here, materialize_grads=True)
     ahead, xi = stepped(dict(zip(names, gradients, strict=True)))
     there = [ahead[name].detach().requires_grad_() for name in names]
@@ -45,7 +45,7 @@ def unrolled_gradient(
             n: w + sign * width * t for n, w, t in zip(names, weights.values(), v, strict=True)
         }
         moved = {n: w.detach() for n, w in moved.items()}
-        loss = train_loss(moved) + 0.0 * sum(a.sum() for a in arch)  # a graph, if all is pruned
+        loss = train_loss(moved) + 0.0 * sum(a.sum() for a in arch)  # a graph even if all is pruned
         sides.append(torch.autograd.grad(loss, arch))
     return tuple(
         d - xi * (up - down) / (2 * width) for d, up, down in zip(direct, *sides, strict=True)

@@ -20,11 +20,11 @@ class Column:
     unit: str
     """Empty for text and for pure numbers."""
     meaning: str
-    """For people, without a full stop."""
+    """One sentence, without a full stop."""
     since: int = 1
     """The first schema version that has it; null where a file is older."""
     key: str = ""
-    """The key in Tune's records, where it is another than the name."""
+    """The key in Tune's records, where it differs from the name."""
 
 
 RUN_ID = Column("run_id", TEXT, "", "Hash of the run's settings, and of its parent if it has one")
@@ -40,18 +40,16 @@ SEED = Column("seed", INTEGER, "", "Random seed")
 CONFIG = Column("config", TEXT, "", "All settings, as JSON with sorted keys")
 EPOCHS_DONE = Column("epochs_done", INTEGER, "", "Epochs completed")
 EPOCHS_TOTAL = Column("epochs_total", INTEGER, "", "Epochs planned")
-DEVICE = Column("device", TEXT, "", "GPU or CPU, by its name")
+DEVICE = Column("device", TEXT, "", "Name of the GPU or CPU")
 THREADS = Column("threads", INTEGER, "", "CPU threads of PyTorch")
 HOST = Column("host", TEXT, "", "Name of the machine", key="hostname")
 RESTARTS = Column(
     "restarts", INTEGER, "", "Restarts so far, after a failure or by a resume", since=2
 )
-REPORTED = Column(
-    "reported_unix_s", REAL, "s", "When the record was made, since 1970", key="timestamp"
-)
+REPORTED = Column("reported_unix_s", REAL, "s", "Time of the record, since 1970", key="timestamp")
 ERROR = Column("error", TEXT, "", "Last line of the error where status is error")
 TRIAL_DIR = Column("trial_dir", TEXT, "", "Folder of the trial, relative to the results folder")
-FINISHED = Column("finished_unix_s", REAL, "s", "When it ended, since 1970")
+FINISHED = Column("finished_unix_s", REAL, "s", "Time of its end, since 1970")
 
 RUN_HEAD = (
     RUN_ID,
@@ -70,16 +68,14 @@ RUN_HEAD = (
         "objective", REAL, "", "Mean of the tuning's metric over the seeds of the point", since=2
     ),
     Column("tuning", TEXT, "", "The `search` section of the sweep file, as JSON", since=2),
-    Column("parent_run_id", TEXT, "", "Run whose state this one went on from", since=2),
-    Column("from_epoch", INTEGER, "", "Epoch of the parent after which this run went on", since=2),
+    Column("parent_run_id", TEXT, "", "Run whose state this one continued from", since=2),
+    Column("from_epoch", INTEGER, "", "Epoch of the parent that this run continued after", since=2),
     RUN_STATUS,
     RESTARTS,
     EPOCHS_DONE,
     EPOCHS_TOTAL,
 )
-CANONICAL = Column(
-    "canonical", TEXT, "", "The one genotype that stands for all writings of the same cell"
-)
+CANONICAL = Column("canonical", TEXT, "", "The one genotype that stands for all isomorphic cells")
 ARCH_INDEX = Column("arch_index", INTEGER, "", "Index of the cell in NAS-Bench-201")
 RUN_TAIL = (
     DEVICE,

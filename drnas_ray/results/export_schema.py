@@ -1,4 +1,4 @@
-"""Which columns each file of an export has, in order, and what is read of a trial's records."""
+"""Which columns each file of an export has, in order, and which a trial's records have."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _RUN_FIGURES = (
     "genotype", "canonical", "arch_index", "skip_count", "val_acc_pct", "val_mean_acc_pct",
     "queries", "simulated_s", "entropy_nats", "search_s", "gpu_peak_mib",
 )  # fmt: skip
-"""Their order in runs.parquet since version 1; figures of later versions follow."""
+"""Their order in runs.parquet since version 1; metrics of later versions follow."""
 
 
 def file_columns(metrics: Sequence[Metric] = METRICS) -> Files:
-    """The three files of an export. Raises ValueError where two columns have one name."""
+    """The three files of an export. Raises ValueError where two columns share a name."""
     sums = [CANONICAL, ARCH_INDEX, *(m.in_runs.column(m) for m in metrics if m.in_runs)]
     places = {name: place for place, name in enumerate(_RUN_FIGURES)}
     sums.sort(key=lambda column: places.get(column.name, len(places)))
@@ -54,7 +54,7 @@ def file_columns(metrics: Sequence[Metric] = METRICS) -> Files:
     for file, columns in files.items():
         names = [column.name for column in columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"column '{twice[0]}' stands twice in {file}.parquet")
+            raise ValueError(f"column '{twice[0]}' occurs twice in {file}.parquet")
     return files
 
 
@@ -64,7 +64,7 @@ def schema_version(files: Files) -> int:
 
 
 def record_columns(*, training: bool, metrics: Sequence[Metric] = METRICS) -> dict[str, Kind]:
-    """What is read of the records of a run, or of a training: column to type."""
+    """The columns to read from a run's or a training's records: name to type."""
     figures = (m for m in metrics if (m.training if training else m.searching))
     return {c.name: c.kind for c in (*_RECORD_HEAD, *figures, *_RECORD_TAIL)}
 
@@ -74,4 +74,4 @@ SCHEMA_VERSION = schema_version(FILES)
 SEARCH_COLUMNS: Mapping[str, Kind] = record_columns(training=False)
 RETRAIN_COLUMNS: Mapping[str, Kind] = record_columns(training=True)
 ALIASES: Mapping[str, str] = {c.name: c.key for c in _RECORD_TAIL if c.key}
-"""Our column, to the key that Tune writes for it; a record's own key of that name goes first."""
+"""Our column, to the key that Tune writes for it; a record's own key of that name wins."""

@@ -1,16 +1,16 @@
-"""points.jsonl: every point of a tuning and what came of it, a line each, written as it happens.
+"""points.jsonl: every point of a tuning and its outcome, one event per line, written at once.
 
-The file is the whole state of a tuning: what was asked, what each epoch said, what ended how. A
-driver that was killed at any moment is followed by one that reads it and goes on.
+The file is the whole state of a tuning: which points were asked for, what each epoch reported, how
+each ended. Whenever a driver is killed, the next one reads it and continues.
 
     {"point": 0, "values": {...}, "runs": [...], "folder": "..."}   before the point's trial exists
-    {"point": 1, "values": {...}, "same_as": 0}        a point that was asked before: not run again
+    {"point": 1, "values": {...}, "same_as": 0}        asked for before: not run again
     {"point": 0, "epoch": 1, "objective": 91.2}        after each epoch; null where not finite
     {"point": 0, "status": "done"}                     one of `PointStatus`
 
-Population-based training adds: its points have a `fork` (which member they are, from which point
-and epoch they go on), {"point": 0, "status": "paused", "at": 8} at the end of a generation, and
-{"decided": 8} when it is settled who goes on from whom.
+Population-based training adds a `fork` to its points (their member, and the point and epoch that
+they continue from), {"point": 0, "status": "paused", "at": 8} at the end of a generation, and
+{"decided": 8} once it is decided which member copies which.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from drnas_ray.results.manifest import RunEntry
 
 
 class PointStatus(StrEnum):
-    """What came of a point."""
+    """The outcome of a point."""
 
     done = "done"
     stopped = "stopped"
     """The scheduler ended it early, or in population-based training a copy took its place."""
     diverged = "diverged"
     error = "error"
-    """It failed; a driver that goes on tries again."""
+    """It failed; the next driver tries it again."""
     invalid = "invalid"
-    """Its values can't go together: never run."""
+    """Its values exclude each other: never run."""
     paused = "paused"
-    """Population-based training: its generation is over, and it may go on in the next."""
+    """Population-based training: its generation is over, and it may continue in the next."""
 
 
 ENDED = (PointStatus.done, PointStatus.stopped, PointStatus.diverged, PointStatus.invalid)
-"""What is not tried again."""
+"""The statuses that are not tried again."""
 CUT_SHORT = (PointStatus.stopped, PointStatus.diverged)
-"""What ends a point's runs before their last epoch by decision, not by failure."""
+"""The statuses of points whose runs end before their last epoch by decision, not by failure."""
 COMPARABLE = (PointStatus.done, PointStatus.stopped)
-"""Whose objective is compared with others'."""
+"""The statuses of points whose objective is compared with others'."""
 
 
 @dataclass
 class Point:
-    """One point: its values, its runs, and what is known of it by now."""
+    """One point: its values, its runs, and what is known about it so far."""
 
     number: int
     values: dict[str, Any]
@@ -63,7 +63,7 @@ class Point:
     same_as: int | None = None
     """An earlier point with the same values."""
     folder: str | None = None
-    """The name of its trial's folder, or how the names of its trials' folders begin."""
+    """The name of its trial's folder, or the prefix of its trials' folder names."""
     fork: dict[str, Any] | None = None
     """In population-based training: `member`, `parent` (a point or None), `epoch`."""
     curve: dict[int, float | None] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class Point:
     status: PointStatus | None = None
     """None while it is under way."""
     at: int = 0
-    """The epoch at which it was paused last. One in `curve` may be of a trial that was killed
-    before its checkpoint was whole."""
+    """The epoch at which it was last paused. A later one in `curve` may lack a complete checkpoint,
+    if its trial was killed."""
 
     @property
     def objective(self) -> float | None:
@@ -86,7 +86,7 @@ class Point:
 
 
 class Journal:
-    """The points of a tuning by number, from 0, kept in a file. Reading alone changes nothing."""
+    """The points of a tuning by number, from 0, kept in a file. Reading doesn't change it."""
 
     def __init__(self, path: Path) -> None:
         """No points where there is no file, and without a last line that a kill cut short.
@@ -96,9 +96,9 @@ class Journal:
         self.path = path
         self.points: list[Point] = []
         self.decided = 0
-        """The last epoch after which it was decided who goes on from whom."""
+        """The last epoch after which it was decided which member copies which."""
         self._begun = False
-        """Whether this journal has written."""
+        """Whether this object has written to the file."""
         for number, entry in json_lines(path):
             try:
                 self._take(entry)
@@ -106,12 +106,12 @@ class Journal:
                 raise UserError(f"line {number} of {path} is damaged ({_why(error)})") from error
 
     def loss(self, point: Point, sign: float) -> float | None:
-        """What the searcher is told: None while unknown, and for what failed."""
+        """The loss for the searcher: None while unknown, and for a failed point."""
         point = point if point.same_as is None else self.points[point.same_as]
         known = point.status in COMPARABLE and point.objective is not None
         return sign * point.objective if known and point.objective is not None else None
 
-    def twin(self, values: Mapping[str, Any]) -> int | None:
+    def first_with(self, values: Mapping[str, Any]) -> int | None:
         """The number of the first point with these values."""
         for point in self.points:
             if point.values == values and point.same_as is None:
@@ -125,11 +125,11 @@ class Journal:
         same_as: int | None = None,
         fork: Mapping[str, Any] | None = None,
     ) -> Point:
-        """A new point, on the disk before anything of it runs."""
+        """A new point, on disk before any of its runs start."""
         number = len(self.points)
         entry: dict[str, Any] = {"point": number, "values": dict(values)}
         if same_as is None:
-            entry["runs"] = [run.written() for run in runs]
+            entry["runs"] = [run.to_dict() for run in runs]
         else:
             entry["same_as"] = same_as
         if runs:
@@ -140,20 +140,20 @@ class Journal:
         return self.points[-1]
 
     def report(self, number: int, epoch: int, objective: float) -> None:
-        """The objective after an epoch. Of an epoch done twice, the last counts."""
-        told = objective if math.isfinite(objective) else None
-        self._write({"point": number, "epoch": epoch, "objective": told}, sync=False)
+        """Note the objective after an epoch. If an epoch is repeated, the last report counts."""
+        finite = objective if math.isfinite(objective) else None
+        self._write({"point": number, "epoch": epoch, "objective": finite}, sync=False)
 
     def end(self, number: int, status: str, **more: Any) -> None:
-        """How it ended: `error` says why it is invalid, `at` the epoch at which it is paused.
+        """Note how it ended. error: why it is invalid. at: the epoch at which it is paused.
 
-        Raises ValueError for a status that is none of `PointStatus`.
+        Raises ValueError for a status that is not in `PointStatus`.
         """
-        told = PointStatus(status).value
-        self._write({"point": number, "status": told, **more}, sync=True)
+        name = PointStatus(status).value
+        self._write({"point": number, "status": name, **more}, sync=True)
 
     def decide(self, epoch: int) -> None:
-        """It is decided who goes on from whom after this epoch."""
+        """Note that the copies after this epoch are decided."""
         self._write({"decided": epoch}, sync=True)
 
     def _write(self, entry: dict[str, Any], *, sync: bool) -> None:
@@ -170,7 +170,7 @@ class Journal:
         number = entry["point"]
         if "values" in entry:
             if number != len(self.points):
-                raise ValueError(f"point {number} where {len(self.points)} is next")
+                raise ValueError(f"point {number}, expected {len(self.points)}")
             runs = tuple(RunEntry.model_validate(run) for run in entry.get("runs", ()))
             same_as, folder, fork = entry.get("same_as"), entry.get("folder"), entry.get("fork")
             self.points.append(Point(number, entry["values"], runs, same_as, folder, fork))

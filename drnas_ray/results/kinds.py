@@ -1,6 +1,6 @@
 """Types of figures in records and exports, and how a value is read from JSON.
 
-The same reader takes a figure from a trial's files and checks it where it is reported.
+The same reader reads a figure from a trial's files and checks it when it is reported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Kind:
     """A type of column."""
 
     name: str
-    """What people read."""
+    """The name shown to users."""
     read: Callable[[Any], Any]
     """The value as this type. Raises TypeError, ValueError or OverflowError for any other."""
 

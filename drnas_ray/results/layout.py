@@ -1,12 +1,12 @@
-"""What lies where in a results folder: every name that this program, or Ray Tune, gives there.
+"""The layout of a results folder: every name that this program or Ray Tune uses there.
 
 sweep.json                      the sweep, its runs, versions, commit         (manifest.py)
 retrain.json                    which cells are trained from scratch          (manifest.py)
-points.jsonl                    of a tuning: its points, as they are asked    (journal.py)
+points.jsonl                    of a tuning: its points, as asked for           (journal.py)
 search/TRIAL/                   a run; `search-1` and so on of later drivers of a tuning
 retrain/TRIAL/                  a training from scratch; `retrain-1` ... of cells that came later
 packed/TRIAL/                   a batch of short runs
-    params.json                 what the trial was told                       (trial.py)
+    params.json                 the trial's config                             (trial.py)
     result.json                 its reports, a line each
     error.txt                   its failures
     passed_over.jsonl           checkpoints that were damaged
@@ -37,8 +37,8 @@ CHECKPOINT_FILE = "run.pt"
 RECORDS_FILE = "epochs.jsonl"
 _CHECKPOINT = "checkpoint_"
 
-# What an analysis reads, once for all: `sources` lists it and `is_source` recognises it, and what a
-# store copies and what makes an export stale follow from these.
+# The one definition of what an analysis reads: `sources` lists it, `is_source` recognises it, and
+# what a store copies and what makes an export stale follow from them.
 _PLANS = (SWEEP_FILE, RETRAIN_FILE, JOURNAL_FILE)
 _KINDS = (SEARCH, RETRAIN, BATCHES)
 _TRIAL_FILES = (PARAMS_FILE, REPORTS_FILE, ERROR_FILE, PASSED_OVER_FILE)
@@ -51,7 +51,7 @@ def experiment(kind: str, number: int = 0) -> str:
 
 
 def export_file(folder: Path, table: str) -> Path:
-    """Where an export has the table: runs, epochs or retrains."""
+    """The file of an export that has the table: runs, epochs or retrains."""
     return folder / f"{table}.parquet"
 
 
@@ -88,7 +88,7 @@ def _trial_sources(results: Path, experiment_name: str) -> Iterator[str]:
                         yield from (f"{here}/{entry.name}/{name}" for name in _CHECKPOINT_FILES)
 
 
-def is_of_trial(name: str) -> bool:
+def is_trial_file(name: str) -> bool:
     """Whether the path below a results folder is one of `sources` that a trial writes."""
     folder, _, rest = name.partition("/")
     if not any(folder == kind or folder.startswith(f"{kind}-") for kind in _KINDS):
@@ -102,7 +102,7 @@ def is_of_trial(name: str) -> bool:
 
 def is_source(name: str) -> bool:
     """Whether the path below a results folder is one of `sources`."""
-    return name in _PLANS or is_of_trial(name)
+    return name in _PLANS or is_trial_file(name)
 
 
 def is_read(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""sweep.json and retrain.json: what is to be run, written down before anything runs, and read.
+"""sweep.json and retrain.json: what is to be run, written before anything runs.
 
-The same models write and read, so a folder of this version and of the ones before is read alike:
-an entry that a version had not yet has its default here.
+The same models write and read them, so folders of this and of earlier versions are read alike: an
+entry that an earlier version lacked gets its default here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SCHEMA_VERSION = 1
 
 
 class _Entry(BaseModel):
-    """Keys that a later version adds are none of our business; those we read are checked."""
+    """Keys that a later version adds are ignored; those that are read are checked."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    def written(self) -> dict[str, Any]:
-        """What the file says of it: what was set, and no defaults."""
+    def to_dict(self) -> dict[str, Any]:
+        """Its content as in the file: what was set, without defaults."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -50,12 +50,12 @@ class RunEntry(_Entry):
     seed: int
     epochs: int = Field(ge=1)
     variant: dict[str, Any] = {}
-    """The grid's settings in force for it."""
+    """Its values on the grid's axes."""
     distribution: Distribution | None = None
     """What strengths parametrise; None without strengths, and in files of earlier versions."""
     config: dict[str, Any]
     parent_run_id: str | None = None
-    """Population-based training: the run whose state it goes on from, after `from_epoch`."""
+    """Population-based training: the run whose state it continues from, after `from_epoch`."""
     from_epoch: int | None = None
 
     @classmethod
@@ -81,7 +81,7 @@ class RunEntry(_Entry):
         )
 
     def forked(self, run_id: str, parent_run_id: str, from_epoch: int) -> RunEntry:
-        """The entry of a run of another id that goes on from the parent's state."""
+        """The entry under another id, for a run that continues from the parent's state."""
         more = {"run_id": run_id, "parent_run_id": parent_run_id, "from_epoch": from_epoch}
         return self.model_copy(update=more)
 
@@ -97,11 +97,11 @@ class SweepFile(_Entry):
     versions: dict[str, str | None] = {}
     git_commit: str | None = None
     runs: tuple[RunEntry, ...]
-    """None of a tuning: those are in its journal."""
+    """Empty for a tuning: its runs are in its journal."""
 
 
 class _Recipe(_Entry):
-    """What we read of a RetrainConfig."""
+    """The part of a RetrainConfig that is read here."""
 
     genotype: str
     space: str = "nb201"
@@ -115,7 +115,7 @@ class RetrainJob(_Entry):
 
     retrain_id: str
     folder: str = RETRAIN
-    """Of the experiment that its trial belongs to."""
+    """The folder of the experiment that its trial belongs to."""
     config: dict[str, Any]
     run_ids: tuple[str, ...]
     recipe: _Recipe = Field(exclude=True)
@@ -145,11 +145,11 @@ def write_sweep(
         git_commit=_git_commit(),
         runs=tuple(runs),
     )
-    write_json(folder / SWEEP_FILE, file.written())
+    write_json(folder / SWEEP_FILE, file.to_dict())
 
 
 def load_sweep(results: Path) -> SweepFile:
-    """sweep.json of a results folder. Raises UserError if it is no such folder, or damaged."""
+    """sweep.json of a results folder. Raises UserError if it has none, or a damaged one."""
     path = results / SWEEP_FILE
     if not results.is_dir():
         raise UserError(f"no folder {results}: give the folder that a sweep wrote")
@@ -167,11 +167,11 @@ def load_retrain(results: Path) -> tuple[RetrainJob, ...]:
 def note_retrains(
     out: Path, jobs: Mapping[str, tuple[RetrainConfig, list[str]]]
 ) -> dict[str, list[str]]:
-    """Note in retrain.json which cells are trained, and for which runs; folder -> retrain ids.
+    """Note in retrain.json which cells are trained for which runs; returns folder -> retrain ids.
 
-    Ids that an earlier call noted stay in the folder they were given; new ones (of runs that
-    failed then and are done now) get a folder of their own, for an experiment of Ray Tune's is
-    resumed with the trials it began with. Raises UserError where the file is damaged.
+    Ids that an earlier call noted stay in the folder they were given; new ones (of runs that failed
+    then and are done now) get a folder of their own, because Ray Tune resumes an experiment with
+    the trials it began with. Raises UserError where the file is damaged.
     """
     folder_of = {job.retrain_id: job.folder for job in load_retrain(out)}
     names = (experiment(RETRAIN, number) for number in range(len(folder_of) + 1))
@@ -191,7 +191,7 @@ def note_retrains(
         for key, (config, waiting) in jobs.items()
     ]
     file = _RetrainFile(schema_version=SCHEMA_VERSION, jobs=tuple(entries))
-    write_json(out / RETRAIN_FILE, file.written())
+    write_json(out / RETRAIN_FILE, file.to_dict())
     return folders
 
 

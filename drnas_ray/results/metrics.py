@@ -1,11 +1,11 @@
-"""The registry of figures: everything that an epoch of a run or of a training measures.
+"""The registry of metrics: everything that an epoch of a run or of a training measures.
 
 To add a metric:
 
 1. Add one entry to `METRICS` below. `since` is the schema version of the last release
    (`export_schema.SCHEMA_VERSION`) plus one.
 2. Report it: return it from `Method.notes`, or put it into the record of the loop that measures it.
-   A figure without an entry is an error at the epoch that reports it.
+   A metric without an entry is an error at the epoch that reports it.
 3. `drnas metrics --markdown > docs/metrics.md`.
 
 All else follows from the entry: the column of epochs.parquet (with `in_runs` also of runs.parquet,
@@ -32,9 +32,9 @@ class RunKind(StrEnum):
     supernet = "supernet"
     """A weight-sharing search."""
     multi_trial = "multi-trial"
-    """A method that asks a benchmark, or trains each cell that it proposes."""
+    """A method that queries a benchmark, or trains each cell that it proposes."""
     no_feedback = "no feedback"
-    """Cells that are given or drawn, and never judged."""
+    """Cells that are given or drawn, and never evaluated."""
 
 
 SUPERNET = (RunKind.supernet,)
@@ -43,11 +43,11 @@ ANY_RUN = tuple(RunKind)
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run, or a training, sums up a metric over its epochs.
+    """How a run or a training summarises a metric over its epochs.
 
     how: `last` epoch's; `answer`: of the epoch whose cell is the answer, the last one unless the
-    search stopped early; `done`: the last epoch's, null until all are done; `max` or `sum` of
-    those epochs that have it.
+    search stopped early; `done`: the last epoch's, null until all are done; `max` or `sum` over the
+    epochs that have it.
     """
 
     how: How
@@ -85,15 +85,17 @@ class Metric(Column):
     def __post_init__(self) -> None:
         """Raises ValueError for an entry that contradicts itself."""
         if (self.in_runs and not self.searching) or (self.in_retrains and not self.training):
-            raise ValueError(f"metric {self.name} is summed up where no epoch reports it")
+            raise ValueError(f"metric {self.name} is summarised where no epoch reports it")
         if (self.tuned_by and not self.searching) or (self.tuned_by and held_out(self.name)):
-            raise ValueError(f"metric {self.name} can't be tuned: no figure of the search itself")
+            raise ValueError(
+                f"metric {self.name} can't be tuned: not a figure of the search itself"
+            )
         if self.tuned_by and self.kind not in (INTEGER, REAL):
-            raise ValueError(f"metric {self.name} can't be tuned: {self.kind.name} is no number")
+            raise ValueError(f"metric {self.name} can't be tuned: {self.kind.name} is not a number")
 
 
 def held_out(name: str) -> bool:
-    """Whether it names a test, retraining or benchmark figure, which never chooses anything."""
+    """Whether it names a test, retraining or benchmark figure, which must never choose anything."""
     return "test" in name or name.startswith(("retrain", "bench"))
 
 

@@ -1,4 +1,4 @@
-"""The columns of an export and the metrics of a tuning, described for people.
+"""The columns of an export and the metrics of a tuning, as text and Markdown.
 
 docs/metrics.md is this module's `markdown`, made by `drnas metrics --markdown`.
 """
@@ -39,13 +39,13 @@ refused: they are never used to choose.
 
 
 def text(metrics: Sequence[Metric] = METRICS) -> Iterator[tuple[str, str]]:
-    """Line by line, what stands out at its beginning and the rest."""
+    """Each line as its highlighted beginning and the rest."""
     for file, columns in file_columns(metrics).items():
         yield f"{file}.parquet", f"  {_ROWS_OF[file]}"
         for column in columns:
             unit = f", {column.unit}" if column.unit else ""
             yield f"  {column.name}", f" ({column.kind.name}{unit})  {column.meaning}"
-    yield "search.metric", "  What a tuning can optimise, by the runs that it is made of"
+    yield "search.metric", "  What a tuning can optimise, by kind of run"
     for kind, who in _WHO:
         yield f"  {who}", f"  {', '.join(tunable(kind, metrics))}"
 

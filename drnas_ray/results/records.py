@@ -1,4 +1,4 @@
-"""The record of each run: all that its trials' folders say, merged into one row an epoch."""
+"""The record of each run: everything in its trials' folders, merged into one row per epoch."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from drnas_ray.results.trial import (
 
 @dataclass(frozen=True)
 class Record:
-    """All that the folders of one run or retraining say, merged."""
+    """Everything in the folders of one run or retraining, merged."""
 
     rows: tuple[Row, ...] = ()
-    """The last row of each epoch, by epoch, with the columns that were asked for."""
+    """The last row of each epoch, in order, with the requested columns."""
     status: Status = Status.pending
     error: str | None = None
     """The last line of error.txt where the status is error."""
@@ -45,7 +45,7 @@ class Record:
     restarts: int = 0
     """How often Tune tried again after a failure."""
     passed_over: tuple[str, ...] = ()
-    """A sentence for each damaged checkpoint that could not be gone on from."""
+    """A sentence for each damaged checkpoint that could not be resumed from."""
 
     @property
     def last(self) -> Row:
@@ -54,8 +54,8 @@ class Record:
 
     @property
     def answer(self) -> Row:
-        """The row of the epoch whose cell is the answer: the last, or an early stop's earlier one,
-        which is the last too where a damaged file lost it."""
+        """The row of the epoch whose cell is the answer: the last, or an earlier one after an early
+        stop (the last if a damaged file lost that)."""
         epoch = self.last.get("answer_epoch")
         return next((row for row in self.rows if row["epoch"] == epoch), self.last)
 
@@ -93,7 +93,7 @@ def folders_by_id(results: Path, kind: str, key: str) -> tuple[dict[str, list[Pa
 def point_folders(results: Path, folder: str | None) -> list[Path]:
     """The trials' folders of a tuning's point under each driver that ran it, by `Point.folder`.
 
-    A point of population-based training has a trial each generation. params.json may be missing.
+    A point of population-based training has one trial per generation. params.json may be missing.
     """
     return [] if folder is None else trial_folders(results, SEARCH, f"{folder}*")
 
@@ -117,7 +117,7 @@ def read_record(folders: Sequence[Path], key: str, ident: str, columns: Columns)
     """The trial folders of one id (`key` is run_id or retrain_id), merged into one record."""
     if not folders:
         return Record()
-    # The later attempt wins. When it was is in the data; a copied folder has other file times.
+    # The later attempt wins, by the times in its rows: copying a folder changes file times.
     attempts = sorted(
         (_attempt(folder, key, ident, columns) for folder in folders),
         key=lambda attempt: attempt.reported_unix_s,
@@ -150,10 +150,10 @@ def _status(rows: Sequence[Row], last: Failure | None, newest: _Attempt) -> Stat
 
 
 def _attempt(folder: Path, key: str, ident: str, columns: Columns) -> _Attempt:
-    """Tune's lines, and before them what only checkpoints hold.
+    """Tune's lines, preceded by those that only checkpoints hold.
 
-    Tune brings its lines into the folder now and then; a checkpoint has the records of all epochs
-    up to it, so a trial that went on from one after a kill lacks no epoch.
+    Tune copies its lines into the folder only now and then; a checkpoint has the records of all
+    epochs up to it, so a trial resumed from one after a kill lacks no epoch.
     """
     rows, damaged = _rows(folder / REPORTS_FILE, key, ident, columns)
     ended = bool(rows) and rows[-1]["status"] in ENDED
@@ -200,17 +200,17 @@ def read_batches(results: Path, columns: Columns) -> tuple[dict[str, Record], li
         if damaged:
             warnings.append(f"{folder.name}: {damaged} of its reports can't be read: skipped")
         for ident, record in records.items():
-            # A run may be in two batches, planned anew after a kill: the one that did it counts.
+            # A run may be in two batches, planned again after a kill: the one that ran it counts.
             if ident not in found or record.rows:
                 found[ident] = record
     return found, warnings
 
 
 def _batch(folder: Path, idents: list[str], columns: Columns) -> tuple[dict[str, Record], int]:
-    """What a batch says of each of its runs, and how many of its reports are damaged."""
+    """The record of each run of a batch, and how many of its reports are damaged."""
     rows: dict[str, Row] = {}
     damaged, last_date = 0, ""
-    # What Tune has not brought into the folder yet is in the checkpoints.
+    # What Tune has not copied into the folder yet is in the checkpoints.
     for path in (*checkpoint_files(folder, RECORDS_FILE), folder / REPORTS_FILE):
         for report in (one for line in lines(path) for one in reports(line)):
             last_date = max(last_date, str(report.get("date") or ""))
@@ -221,9 +221,9 @@ def _batch(folder: Path, idents: list[str], columns: Columns) -> tuple[dict[str,
             else:
                 rows[str(ident)] = row
     failure = read_failure(folder)
-    over = failure is None or bool(failure.date and last_date > failure.date)
+    recovered = failure is None or bool(failure.date and last_date > failure.date)
     missing = Record(folder=folder)
-    if failure is not None and not over:
+    if failure is not None and not recovered:
         missing = replace(missing, status=Status.error, error=failure.error)
     done = {
         ident: Record((row,), Status(row["status"]), folder=folder) for ident, row in rows.items()

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a run stands, in the order in which people read a count of them."""
+    """How far a run has come, in the order in which counts are listed."""
 
     done = "done"
     """All epochs, with an answer. The only status that counts in tables."""
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
     @property
     def word(self) -> str:
-        """What a page for people calls it."""
+        """Its name in texts for users."""
         return _WORDS.get(self, self.value)
 
 
@@ -39,7 +39,7 @@ _WORDS = {
 ENDED = (Status.done, Status.diverged, Status.stopped)
 """Nothing is left to do."""
 NOT_DONE = tuple(status for status in Status if status is not Status.done)
-"""What tables leave out, and count."""
+"""What tables leave out, but count."""
 BEST_FIRST = (
     Status.done, Status.diverged, Status.stopped, Status.error, Status.running, Status.pending,
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The files of one trial: what it was told, what it reported, how it failed.
+"""The files of one trial: its job, its reports, its failures.
 
 Tune appends a JSON object per epoch to result.json. A killed process leaves half a line; a resumed
-one repeats epochs and may go on behind the half line, without a line break between.
+one repeats epochs and may append to that half line, without a line break between.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from drnas_ray.results.layout import ERROR_FILE, PARAMS_FILE, PASSED_OVER_FILE
 Row = dict[str, Any]
 """One row of a table: column name to value; a missing column is null."""
 Columns = Mapping[str, Kind]
-"""The figures to read of a report, and their types."""
+"""The columns to read from a report, and their types."""
 _FAILURE = re.compile(r"Failure # \d+ \(occurred at ([\d_-]+)\)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def read_job(trial: Path) -> dict[str, Any]:
-    """What the trial was told to do: `job` of its params.json.
+    """The trial's job: `job` of its params.json.
 
     Raises OSError or ValueError where there is no such file, or it is damaged.
     """
@@ -44,7 +44,7 @@ class Failure(NamedTuple):
     error: str
     """The last line."""
     times: int
-    """Failures so far, this one among them."""
+    """Failures so far, including this one."""
 
 
 def read_failure(trial: Path) -> Failure | None:
@@ -53,16 +53,16 @@ def read_failure(trial: Path) -> Failure | None:
     if not path.is_file():
         return None
     text = _COLOUR.sub("", path.read_text(encoding="utf-8", errors="replace"))
-    said = [line.strip() for line in text.splitlines() if line.strip()]
+    filled = [line.strip() for line in text.splitlines() if line.strip()]
     dates = _FAILURE.findall(text)
-    last = said[-1] if said else "failed without a message"
+    last = filled[-1] if filled else "failed without a message"
     return Failure(dates[-1] if dates else "", last, max(len(dates), 1))
 
 
 def read_passed_over(trial: Path) -> list[str]:
-    """A sentence for each damaged checkpoint that a trial could not go on from."""
+    """A sentence for each damaged checkpoint that a trial could not resume from."""
     return [
-        f"{found.get('problem')}: went on from {found.get('used')}, epoch {found.get('epoch')}"
+        f"{found.get('problem')}: resumed from {found.get('used')}, epoch {found.get('epoch')}"
         for line in lines(trial / PASSED_OVER_FILE)
         for found in _objects(line)
     ]
@@ -90,7 +90,7 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
 
 
 def reports(line: str) -> Iterator[dict[str, Any]]:
-    """The reports in a line: one, or one of each run of a tuning's point or of a batch."""
+    """The reports in a line: one, or one per run of a tuning's point or of a batch."""
     for value in _objects(line):
         runs = value.get("runs")
         if not isinstance(runs, list):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 OUT_OF_MEMORY = "out of GPU memory"
-"""How the error of a trial that needs more memory than its GPU has begins."""
+"""How the error begins of a trial that needs more memory than its GPU has."""
 _POLL_S = 2.0
 
 
@@ -33,12 +33,12 @@ def device_name(device: torch.device) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """CPU threads of this process. The number is part of what makes results repeat bit for bit."""
+    """CPU threads of this process. Results repeat bit for bit only with the same number."""
     torch.set_num_threads(threads)
 
 
 def out_of_memory(error: torch.OutOfMemoryError) -> RuntimeError:
-    """The error as people see it, one line."""
+    """The error as users see it, one line."""
     return RuntimeError(
         f"{OUT_OF_MEMORY} ({str(error).splitlines()[0]}): give a trial a larger share of its GPU "
         "(resources.gpu, or resources.retry_oom), a smaller batch_size, or a smaller supernet"
@@ -56,15 +56,15 @@ def wait_for_memory(
     free_mib: Callable[[], float] = _free_mib,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return once the GPU has so much free memory, as seen by `free_mib`.
+    """Return once the GPU has this much free memory, as seen by `free_mib`.
 
-    Raises RuntimeError, one line, after `wait_s` seconds without.
+    Raises RuntimeError, one line, if it hasn't after `wait_s` seconds.
     """
     waited = 0.0
     while (free := free_mib()) < needed_mib:
         if waited >= wait_s:
             raise RuntimeError(
-                f"the GPU has {free:,.0f} MiB free after {wait_s:g} s, and a trial waits for "
+                f"the GPU has {free:,.0f} MiB free after {wait_s:g} s, but a trial needs "
                 f"{needed_mib:,.0f} (resources.gpu_free_mib): end other processes on it"
             )
         pause = min(_POLL_S, wait_s - waited)

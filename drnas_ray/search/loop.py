@@ -21,7 +21,7 @@ from drnas_ray.search.steps import Run
 from drnas_ray.search.tally import Tally
 
 # Validation has no gradients to hold, so larger batches fit where a training batch does.
-EVAL_BATCHES_IN_ONE = 4
+EVAL_BATCH_FACTOR = 4
 
 
 class SearchJob:
@@ -44,16 +44,16 @@ class SearchJob:
         return self.run.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Continue where `state_dict` was taken."""
         self.run.load_state_dict(state)
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from another run's state, under the settings of this one."""
+        """Continue from another run's state, under the settings of this one."""
         self.run.adopt_state_dict(state)
 
 
 def search_epoch(run: Run) -> dict[str, Any]:
-    """Train for one epoch and validate; the epoch's record, a row of `epochs.parquet`.
+    """Train for one epoch and validate; returns the epoch's record, a row of `epochs.parquet`.
 
     A loss or strength that is no longer finite ends the run with status `diverged`.
     """
@@ -92,7 +92,7 @@ def search_epoch(run: Run) -> dict[str, Any]:
 
 
 def _gpu_memory(device: torch.device) -> dict[str, float]:
-    """Peak of the epoch, and all there is, in MiB; empty on a CPU."""
+    """Peak of the epoch, and the total, in MiB; empty on a CPU."""
     if device.type != "cuda":
         return {}
     return {
@@ -103,7 +103,7 @@ def _gpu_memory(device: torch.device) -> dict[str, float]:
 
 def _train(run: Run, clock: Clock) -> float:
     config = run.config
-    searching = run.searching and run.method.moves == "arch_step"
+    searching = run.searching and run.method.arch_hook == "arch_step"
     steps = batch_count(len(run.train), config.batch_size)
     batches = train_batches(run.train, config.batch_size, run.info, dtype=run.dtype)
     run.net.train()
@@ -128,7 +128,7 @@ def _validate(run: Run) -> tuple[tuple[float, float], tuple[float, float]]:
     run.net.eval()
     drawn, at_mean = Tally(run.device), Tally(run.device)
     mean = run.method.mean(run)
-    size = EVAL_BATCHES_IN_ONE * run.config.batch_size
+    size = EVAL_BATCH_FACTOR * run.config.batch_size
     for images, labels in eval_batches(run.val, size, run.info, dtype=run.dtype):
         for tally, sample in ((drawn, run.method.sample(run)), (at_mean, mean)):
             _count(run, tally, sample, images, labels)

@@ -66,7 +66,7 @@ class TrainOnDemand(Benchmark):
     """Cells are trained on one half of the training set and evaluated on the other, without test
     images.
 
-    A canonical cell is trained once a run, with the run's seed, so an answer depends on settings
+    A canonical cell is trained once per run, with the run's seed, so an answer depends on settings
     alone; with `benchmark.cache`, once for all runs of that recipe and seed.
     """
 
@@ -82,7 +82,7 @@ class TrainOnDemand(Benchmark):
         self.known: dict[str, Answer] = {}
 
     def query(self, genotype: str) -> Answer:
-        """Train the cell, unless one isomorphic to it was."""
+        """Train the cell, unless an isomorphic one was trained."""
         cell = self.space.canonical(genotype)
         if cell not in self.known:
             self.known[cell] = _answer(self._row(cell))
@@ -101,6 +101,6 @@ class TrainOnDemand(Benchmark):
 
 
 def _answer(row: Row) -> Answer:
-    """A training that diverged counts as accuracy 0, and the search goes on."""
+    """A training that diverged counts as accuracy 0, and the search continues."""
     accuracy = row["val_acc_pct"]
     return Answer(0.0 if accuracy is None else float(accuracy))

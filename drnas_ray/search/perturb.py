@@ -1,7 +1,7 @@
 """SDARTS (Chen & Hsieh, ICML 2020, arXiv:2002.05283): shares perturbed before each weight step.
 
-A setting of the run, so it goes with any method that mixes operations. The perturbation is
-of the shares themselves (after the softmax or the draw), lies in an L-infinity ball, and is gone
+A setting of the run, so it works with any method that mixes operations. The perturbation applies to
+the shares themselves (after the softmax or the draw), stays in an L-infinity ball, and is dropped
 after the step: the architecture never sees it.
 """
 

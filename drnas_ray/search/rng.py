@@ -38,7 +38,7 @@ class RandomState:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Within it torch's global generators are this run's; they go on where they stopped."""
+        """Within it torch's global generators are this run's; they continue where they stopped."""
         outside = _states(self.device)
         _set_states(self.states, self.device)
         try:
@@ -52,5 +52,6 @@ class RandomState:
         return dict(self.states)
 
     def load_state_dict(self, states: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint's states. One written on a CPU lacks a GPU's: that one stays."""
+        """Continue from a checkpoint's states. One made on a CPU lacks a GPU's, which then
+        stays."""
         self.states = {**self.states, **states}

@@ -15,7 +15,7 @@ from drnas_ray.supernets.nb201.widen import draw_channels, widened
 
 
 def enter_stage(run: Run) -> None:
-    """Prune, widen or restart where the epoch to come is the first of a later stage."""
+    """Prune, widen or restart if the next epoch is the first of a later stage."""
     starts = [sum(run.stages[:number]) for number in range(len(run.stages))]
     due = max(number for number, start in enumerate(starts) if run.epoch >= start)
     while run.stage < due:
@@ -23,7 +23,7 @@ def enter_stage(run: Run) -> None:
 
 
 def _change(run: Run, stage: int) -> None:
-    """Take the run into a stage (from 0), the one after its own; draws from its random state."""
+    """Move the run to a stage (from 0), the one after its own; draws from its random state."""
     settings = run.config.stages[stage]
     if settings.keep_ops is not None:
         run.active = strongest(run.method.strengths(run), run.active, settings.keep_ops)

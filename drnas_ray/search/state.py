@@ -17,7 +17,7 @@ from drnas_ray.spaces import space_named
 from drnas_ray.supernets import SUPERNETS
 
 Measurement = tuple[int, float, str]
-"""An epoch, the largest eigenvalue after it, and the cell that the search would answer with."""
+"""An epoch, the largest eigenvalue after it, and the cell that the search would return."""
 
 
 class RunState:
@@ -140,7 +140,7 @@ class RunState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken."""
+        """Continue exactly where `state_dict` was taken."""
         self.epoch = state["epoch"]
         if state["stage"] != self.stage:
             with self.random.in_use():  # what it draws is overwritten below
@@ -155,11 +155,11 @@ class RunState:
         self.answer_epoch = state["answer_epoch"]
 
     def adopt_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where another run's `state_dict` was taken, under this run's own settings.
+        """Continue from where another run's `state_dict` was taken, under this run's own settings.
 
         Optimisers keep their momentum and moments and take rates, decay and betas from the
-        settings; all else is read from the settings as the search goes on. The two runs may differ
-        in settings that shape no tensor (`drnas_ray.sweeps.tune.plan.MAY_CHANGE`).
+        settings; all else is read from the settings as the search continues. The two runs may
+        differ in settings that shape no tensor (`drnas_ray.sweeps.tune.plan.MAY_CHANGE`).
         """
         optimizers = (self.weight_optimizer, self.arch_optimizer)
         own = [[_rates(group) for group in one.param_groups] for one in optimizers]
@@ -172,5 +172,5 @@ class RunState:
 
 
 def _rates(group: dict[str, Any]) -> dict[str, Any]:
-    """What of an optimiser's group follows from the settings."""
+    """The part of an optimiser's group that follows from the settings."""
     return {key: value for key, value in group.items() if key != "params"}

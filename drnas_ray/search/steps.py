@@ -1,6 +1,6 @@
 """A run: its state, and the steps that a method's hooks may call (`methods.base.RunView`).
 
-Here a sample meets the supernet. Every forward pass of a search but validation's is one of these.
+Here a sample meets the supernet: all forward passes of a search except validation's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Run(RunState):
     def descend(
         self, loss: Tensor, logits: Tensor, labels: Tensor, wrt: Sequence[Tensor] = ()
     ) -> tuple[Tensor, ...]:
-        """One step of SGD down a loss, gradients asked for the weights alone and clipped.
+        """One step of SGD down a loss, with clipped gradients of the weights alone.
 
         With `clip_over_arch` the norm includes this loss's gradient for the architecture, as in
         the authors' NAS-Bench-201 script; nothing else is done with it. Returns the gradients for

@@ -1,4 +1,4 @@
-"""Whether a folder may be used for a sweep: it is free, or holds this very sweep to resume."""
+"""Whether a folder may be used for a sweep: it is free, or holds this same sweep to resume."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from drnas_ray.sweeps.spec.sweep import SweepConfig
 
 
 def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resume: bool) -> None:
-    """See that the folder is free, or holds this very sweep and is to be resumed.
+    """Check that the folder is free, or holds this same sweep, which is to be resumed.
 
     Raises UserError where it holds another sweep, this one without `resume`, or is damaged. Ray
-    Tune goes on with the resources and limits a sweep began with, so other ones are refused.
+    Tune keeps the resources and limits that a sweep began with, so other ones are refused.
     """
     if (out / SWEEP_FILE).exists():
         stored = _stored(out)
@@ -35,25 +35,25 @@ def check_folder(out: Path, sweep: SweepConfig, runs: list[PlannedRun], *, resum
         for key in fixed:
             if begun.get(key) != now[key]:
                 raise UserError(
-                    f"{out} was begun with {key}={begun.get(key)}, not {now[key]}: "
+                    f"{out} was started with {key}={begun.get(key)}, not {now[key]}: "
                     "resume with the same, or name another folder with --out"
                 )
         _same_diagnostics(out, stored, runs)
         _check_retrain(out)
         if not resume:
-            raise UserError(f"{out} already holds this sweep: go on with --resume, or name another")
+            raise UserError(f"{out} already holds this sweep: add --resume, or name another")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty and holds no sweep: name another folder with --out")
 
 
 def _same_diagnostics(out: Path, stored: SweepFile, runs: list[PlannedRun]) -> None:
-    """Raise UserError where runs were begun with others: no part of a run's id shows them."""
+    """Raise UserError where runs were started with others, which a run's id does not show."""
     for entry, run in zip(stored.runs, runs, strict=True):
         begun = entry.config.get("diagnostics")
         now = run.config.model_dump(mode="json").get("diagnostics")
         if begun is not None and begun != now:
             raise UserError(
-                f"{out} was begun with diagnostics={begun}, not {now}: resume with the same, or "
+                f"{out} was started with diagnostics={begun}, not {now}: resume with the same, or "
                 "name another folder with --out"
             )
 
@@ -80,4 +80,4 @@ def _check_retrain(out: Path) -> None:
     try:
         load_retrain(out)
     except UserError as error:
-        raise UserError(f"{error}: delete it to retrain anew") from error
+        raise UserError(f"{error}: delete it to retrain from scratch") from error

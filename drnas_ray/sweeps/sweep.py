@@ -4,7 +4,7 @@ A grid value on its way from YAML to the running trial:
 
 1. `cli/runs.py` reads the command line;
 2. `sweeps/spec/sweep.py` reads and checks the sweep file;
-3. `run_sweep`, here, has it planned and runs it;
+3. `run_sweep`, here, plans and runs it;
 4. `sweeps/plan/runs.py` makes every combination a mapping of one run's settings;
 5. `parsing.py` turns that into a checked settings object;
 6. `sweeps/ray_tune/tuner.py` hands it to Ray Tune as plain JSON (params.json is the record);
@@ -23,7 +23,7 @@ from ray import tune
 from drnas_ray.config import RetrainConfig
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
-from drnas_ray.results.layout import BATCHES, SEARCH, is_of_trial
+from drnas_ray.results.layout import BATCHES, SEARCH, is_trial_file
 from drnas_ray.results.manifest import note_retrains
 from drnas_ray.results.status import Status
 from drnas_ray.sweeps.folder import check_folder, make_folder
@@ -37,7 +37,7 @@ from drnas_ray.sweeps.spec.sweep import SweepConfig
 from drnas_ray.sweeps.tune.plan import plan_tuning
 from drnas_ray.sweeps.tune.run import run_tuning
 
-RUNS_A_BATCH = 100
+RUNS_PER_BATCH = 100
 """Short runs in one trial: seconds of work, so that the trial's own cost does not matter."""
 
 
@@ -51,10 +51,10 @@ def run_sweep(
     resume: bool = False,
     store: Store | None = None,
 ) -> None:
-    """Run it into `out`, or go on with what is there.
+    """Run it into `out`, or continue what is there.
 
     trainable: what drives a job, handed in by the command line. store: what `out` is the local copy
-    of; trials go there directly.
+    of; trials write there directly.
 
     Raises UserError for anything wrong in the sweep, the folder or the data, before any trial.
     """
@@ -72,7 +72,7 @@ def run_sweep(
         trial_resources(execution.resources)  # refuses what the cluster can't hold
         make_folder(out, sweep, runs)
         if store is not None:
-            store.push(out, leave=is_of_trial)
+            store.push(out, leave=is_trial_file)
         on_cpu = execution.resources.model_copy(update={"gpu": 0.0})
         records = run_trials(
             batches(runs), trainable, out / BATCHES, replace(execution, resources=on_cpu)
@@ -88,7 +88,7 @@ def run_sweep(
             return
         noted = note_retrains(out, retrains)
         if store is not None:
-            store.push(out, leave=is_of_trial)
+            store.push(out, leave=is_trial_file)
         for folder, keys in noted.items():
             trials = [_retrain(key, retrains[key][0]) for key in keys]
             run_trials(trials, trainable, out / folder, execution)
@@ -115,7 +115,7 @@ def _run_tuning(
 
 
 def _searches(runs: Sequence[PlannedRun]) -> list[TrialSpec]:
-    """A trial for each run that is worth one."""
+    """One trial for each run that is not short."""
     return [
         TrialSpec(
             "run_id",
@@ -131,11 +131,11 @@ def _searches(runs: Sequence[PlannedRun]) -> list[TrialSpec]:
 
 
 def batches(runs: Sequence[PlannedRun]) -> list[TrialSpec]:
-    """The short runs, in their order, `RUNS_A_BATCH` to a trial."""
+    """The short runs, in their order, `RUNS_PER_BATCH` to a trial."""
     short = [run for run in runs if run.short]
     found = []
-    for number, first in enumerate(range(0, len(short), RUNS_A_BATCH)):
-        part = short[first : first + RUNS_A_BATCH]
+    for number, first in enumerate(range(0, len(short), RUNS_PER_BATCH)):
+        part = short[first : first + RUNS_PER_BATCH]
         labels = list(dict.fromkeys(run.label for run in part))
         label = labels[0] if len(labels) == 1 else "short runs"
         settings = {run.run_id: run.config.model_dump(mode="json") for run in part}

@@ -17,12 +17,12 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.core.files import (
     append_json_line,
     as_json_lines,
+    atomic_replacement,
     drop_cut_line,
     json_lines,
     locked,
     write_atomically,
     write_json,
-    written_aside,
 )
 
 
@@ -38,7 +38,7 @@ def said(process: subprocess.Popen[str]) -> str:
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with written_aside(path) as aside:
+    with atomic_replacement(path) as aside:
         aside.write_text("new")
         assert not path.exists()
         assert aside.parent == tmp_path and aside.name.startswith(".a.txt.")
@@ -54,7 +54,7 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
 def test_after_an_error_the_old_file_stays_alone(error: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(type(error)), written_aside(path) as aside:
+    with pytest.raises(type(error)), atomic_replacement(path) as aside:
         aside.write_text("half of the ne")
         raise error
     assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
@@ -79,8 +79,8 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     code = (
-        "import sys, pathlib\nfrom drnas_ray.core.files import written_aside\n"
-        "with written_aside(pathlib.Path(sys.argv[1])) as aside:\n"
+        "import sys, pathlib\nfrom drnas_ray.core.files import atomic_replacement\n"
+        "with atomic_replacement(pathlib.Path(sys.argv[1])) as aside:\n"
         "    aside.write_text('half'); print('writing', flush=True); sys.stdin.read()\n"
     )
     with python(code, path) as process:

@@ -19,7 +19,7 @@ from drnas_ray.cli import main
 from drnas_ray.cli.stores import local_copies, shown, store_of
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
-from drnas_ray.results.layout import is_of_trial, is_read
+from drnas_ray.results.layout import is_read, is_trial_file
 from tests.benchmarks.test_cache import key, never, row
 
 
@@ -79,7 +79,7 @@ def test_pull_brings_what_is_read_and_push_what_is_new(store, tmp_path):
     (here / "table.md").write_text("a table")
     (here / "cells").mkdir()
     (here / "cells/one.png").write_bytes(b"png")
-    store.push(here, leave=is_of_trial)
+    store.push(here, leave=is_trial_file)
     assert store.read("table.md") == b"a table" and store.read("cells/one.png") == b"png"
     assert store.read("search/t/result.json") == b"search/t/result.json"
 
@@ -90,10 +90,10 @@ def test_what_changed_on_the_store_meanwhile_is_kept(store, tmp_path):
     store.pull(here, is_read)
     store.write("retrain.json", b"noted since")  # by the sweep, while a table is made here
     (here / "table.md").write_text("a table")
-    store.push(here, leave=is_of_trial)
+    store.push(here, leave=is_trial_file)
     assert store.read("retrain.json") == b"noted since" and store.read("table.md") == b"a table"
     (here / "retrain.json").write_text("changed here")
-    store.push(here, leave=is_of_trial)
+    store.push(here, leave=is_trial_file)
     assert store.read("retrain.json") == b"changed here"
 
 

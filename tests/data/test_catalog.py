@@ -22,7 +22,7 @@ from drnas_ray.data.catalog import (
     search_halves,
 )
 from drnas_ray.data.facts import DATASETS, DataShape, shape_of, side_of
-from drnas_ray.data.files import data_root, decoded
+from drnas_ray.data.files import data_root, decode_once
 from drnas_ray.data.images import ImageSet
 
 DIGITS = DataSettings(name="digits")
@@ -184,24 +184,26 @@ def test_decoded_images_are_cached_and_decoded_again_when_damaged(root: Path):
         return np.full((2, 3, 4, 4), 9, dtype=np.uint8), np.array([0, 1])
 
     for _ in range(2):
-        images, labels = decoded(root, ["a"], make)
+        images, labels = decode_once(root, ["a"], make)
         assert images.sum() == 9 * 96 and labels.tolist() == [0, 1]
     assert len(calls) == 1
-    decoded(root, ["b"], make)
+    decode_once(root, ["b"], make)
     assert len(calls) == 2
     files = list((root / "decoded").iterdir())
     assert len(files) == 2 and all(file.suffix == ".npz" for file in files)
     for file in files:
         file.write_bytes(file.read_bytes()[:100])
-    decoded(root, ["a"], make)
-    decoded(root, ["a"], make)
+    decode_once(root, ["a"], make)
+    decode_once(root, ["a"], make)
     assert len(calls) == 3
 
 
 def test_a_root_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"can't write .*file.*DRNAS_DATA_ROOT"):
-        decoded(tmp_path / "file", ["a"], lambda: (np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0)))
+        decode_once(
+            tmp_path / "file", ["a"], lambda: (np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0))
+        )
 
 
 def test_image_sets_refuse_wrong_types_and_shapes():

@@ -151,7 +151,7 @@ def test_a_truncated_file_is_named(tmp_path, root, fill, at):
     fill(tmp_path / "d" / "b", 5)
     bad = tmp_path / "d" / "b" / "0003.png"
     bad.write_bytes(bad.read_bytes()[:60])
-    with pytest.raises(UserError, match=r"b/0003.png can't be decoded .*expected a whole image"):
+    with pytest.raises(UserError, match=r"b/0003.png can't be decoded .*expected a complete image"):
         load_train(at("folder", tmp_path / "d"), root)
         load_test(at("folder", tmp_path / "d"), root)
 

@@ -195,7 +195,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, root, at):
         load_train(at("parquet", tmp_path / "d"), root)
     write(tmp_path / "e" / "a.parquet", GOOD)
     write(tmp_path / "e" / "b.parquet", {**GOOD, "label": ["x", "y"] * 5})
-    with pytest.raises(UserError, match=r"b.parquet has other columns than .*a.parquet"):
+    with pytest.raises(UserError, match=r"b.parquet has different columns from .*a.parquet"):
         load_train(at("parquet", tmp_path / "e"), root)
     (tmp_path / "f").mkdir()
     with pytest.raises(UserError, match=r"contains no \*\.parquet file"):

@@ -52,7 +52,7 @@ def method_case(request) -> object:
 
 def learns(run) -> bool:
     """Whether the architecture moves before the end at all."""
-    return run.method.moves != "never"
+    return run.method.arch_hook != "never"
 
 
 def mask(space: Space, seed: int) -> torch.Tensor:
@@ -160,7 +160,7 @@ def test_an_architecture_step_moves_only_the_architecture(tiny_run, method):
     with run.random.in_use():
         run.method.arch_step(run, train, val)
     assert same(before[0], parameters(run.net))
-    assert same(before[1], parameters(run.arch)) == (run.method.moves != "arch_step")
+    assert same(before[1], parameters(run.arch)) == (run.method.arch_hook != "arch_step")
     assert same(optimizer, run.weight_optimizer.state_dict())
     assert all(p.grad is None for p in run.net.parameters())
 
@@ -175,7 +175,7 @@ def test_a_weight_step_moves_only_the_weights(tiny_run, method):
         run.method.weight_step(run, batches(run)[0])
     moved = [not same(a, b) for a, b in zip(before[0], parameters(run.net), strict=True)]
     assert all(moved)
-    single_level = run.method.moves == "weight_step"
+    single_level = run.method.arch_hook == "weight_step"
     assert same(before[1], run.arch.state_dict()) != single_level
     assert same(optimizer, run.arch_optimizer.state_dict()) != single_level
     assert all(p.grad is None for p in run.arch.parameters())

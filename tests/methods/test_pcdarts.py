@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from drnas_ray.core.archsample import ArchSample
-from drnas_ray.methods.relax import entering_softmax, same_target
+from drnas_ray.methods.relax import incoming_softmax, same_target
 from drnas_ray.spaces import space_named
 from tests.shapes import SHAPE
 
@@ -22,7 +22,7 @@ def batch(seed: int, n: int = 8):
 
 
 def test_edge_weights_sum_to_one_over_the_edges_into_a_node():
-    weights = entering_softmax(LOGITS, same_target(SPACE))
+    weights = incoming_softmax(LOGITS, same_target(SPACE))
     assert weights.shape == SHAPE[:2]
     for edges in ENTERING:
         powers = LOGITS[0, edges].exp()
@@ -33,8 +33,8 @@ def test_gradient_of_edge_weights():
     """dw_e/dl_f = w_e (delta_ef - w_f) within a node, 0 between nodes."""
     same = same_target(SPACE)
     logits = LOGITS.clone().requires_grad_()
-    jacobian = torch.autograd.functional.jacobian(lambda x: entering_softmax(x, same), logits)
-    w = entering_softmax(LOGITS, same)[0]
+    jacobian = torch.autograd.functional.jacobian(lambda x: incoming_softmax(x, same), logits)
+    w = incoming_softmax(LOGITS, same)[0]
     expected = torch.zeros(6, 6, dtype=F64)
     for edges in ENTERING:
         for e in edges:
@@ -53,7 +53,7 @@ def test_strengths_are_share_times_edge_weight(tiny_run):
     run.active[0, 4, 2] = False
     powers = alpha.exp() * run.active
     shares = powers / powers.sum(-1, keepdim=True)
-    weights = entering_softmax(LOGITS, same_target(SPACE))
+    weights = incoming_softmax(LOGITS, same_target(SPACE))
     torch.testing.assert_close(run.method.strengths(run).detach(), shares * weights[..., None])
     for edges in ENTERING:
         total = run.method.strengths(run)[0, edges].sum().item()

@@ -41,7 +41,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (second.objective, second.ended) == (None, False)
     assert third.ended
     assert [read.loss(point, -1.0) for point in read.points] == [-60.0, None, -60.0]
-    assert (read.twin({"a": 2}), read.twin({"a": 3})) == (1, None)
+    assert (read.first_with({"a": 2}), read.first_with({"a": 3})) == (1, None)
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 4))
@@ -108,7 +108,7 @@ def test_only_known_statuses(tmp_path: Path) -> None:
     [
         ("{", "damaged"),
         ("[1]", "damaged"),
-        ('{"point": 7, "values": {}}', "point 7 where 3 is next"),
+        ('{"point": 7, "values": {}}', "point 7, expected 3"),
         ('{"point": 3, "values": {}, "runs": [{"run_id": "r9"}]}', "label is missing"),
     ],
 )

@@ -55,7 +55,7 @@ def test_what_trials_write_is_never_pushed_back(folder: Path, tmp_path: Path) ->
     for path in here.rglob("*.*"):
         if path.is_file():
             path.write_text("of the copy")
-    store.push(here, leave=layout.is_of_trial)
+    store.push(here, leave=layout.is_trial_file)
     changed = {name for name in READ if (folder / name).read_text() == "of the copy"}
     assert changed == {"sweep.json", "retrain.json", "points.jsonl"}
 

@@ -36,7 +36,7 @@ def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     read = load_sweep(tmp_path)
     assert read.runs == (entry,)
     assert (read.name, read.protocol, read.sweep) == ("s", "transfer", told["sweep"])
-    assert read.written() == {**told, "runs": tuple(told["runs"])}
+    assert read.to_dict() == {**told, "runs": tuple(told["runs"])}
 
 
 def test_keys_of_a_later_version_are_left_alone(tmp_path: Path) -> None:

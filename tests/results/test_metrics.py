@@ -91,10 +91,10 @@ def test_an_entry_is_described():
 @pytest.mark.parametrize(
     ("kind", "over", "message"),
     [
-        (REAL, {"in_retrains": Summary("last")}, "summed up where no epoch reports it"),
-        (REAL, {"searching": False, "in_runs": Summary("last")}, "summed up where no epoch"),
+        (REAL, {"in_retrains": Summary("last")}, "summarised where no epoch reports it"),
+        (REAL, {"searching": False, "in_runs": Summary("last")}, "summarised where no epoch"),
         (REAL, {"searching": False, "training": True, "tuned_by": SUPERNET}, "can't be tuned"),
-        (TEXT, {"tuned_by": SUPERNET}, "can't be tuned: text is no number"),
+        (TEXT, {"tuned_by": SUPERNET}, "can't be tuned: text is not a number"),
     ],
 )
 def test_entries_that_contradict_themselves(kind, over, message):
@@ -104,13 +104,13 @@ def test_entries_that_contradict_themselves(kind, over, message):
 
 @pytest.mark.parametrize("name", ["test_acc_pct", "retrain_s", "bench_test_acc_pct"])
 def test_what_is_held_out_can_never_be_tuned(name):
-    with pytest.raises(ValueError, match="can't be tuned: no figure of the search itself"):
+    with pytest.raises(ValueError, match="can't be tuned: not a figure of the search itself"):
         Metric(name, REAL, "%", "Made up", tuned_by=SUPERNET)
 
 
 def test_a_name_stands_once_in_a_file():
     for again in (METRICS[0], Metric("host", TEXT, "", "Made up")):
-        with pytest.raises(ValueError, match=f"column '{again.name}' stands twice in epochs"):
+        with pytest.raises(ValueError, match=f"column '{again.name}' occurs twice in epochs"):
             file_columns((*METRICS, again))
 
 

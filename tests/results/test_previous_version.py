@@ -129,7 +129,7 @@ def test_the_journal_says_what_its_lines_say() -> None:
     points = Journal(path).points
     asked = [line for line in lines if "values" in line]
     assert [point.values for point in points] == [line["values"] for line in asked]
-    assert [[run.written() for run in point.runs] for point in points] == [
+    assert [[run.to_dict() for run in point.runs] for point in points] == [
         line["runs"] for line in asked
     ]
     ended = {line["point"]: line["status"] for line in lines if "status" in line}
@@ -163,11 +163,11 @@ def test_the_report_shows_every_run(folder: Path) -> None:
 
 def test_the_manifests_are_read_whole(folder: Path) -> None:
     told = json.loads((folder / "sweep.json").read_text())
-    assert load_sweep(folder).written() == {**told, "runs": tuple(told["runs"])}
+    assert load_sweep(folder).to_dict() == {**told, "runs": tuple(told["runs"])}
     jobs = load_retrain(folder)
     if (folder / "retrain.json").exists():
         noted = json.loads((folder / "retrain.json").read_text())["jobs"]
-        assert [{**job.written(), "run_ids": list(job.run_ids)} for job in jobs] == noted
+        assert [{**job.to_dict(), "run_ids": list(job.run_ids)} for job in jobs] == noted
 
 
 def test_the_sweep_can_be_resumed_under_the_same_ids() -> None:
@@ -176,7 +176,7 @@ def test_the_sweep_can_be_resumed_under_the_same_ids() -> None:
     runs = plan_runs(sweep)
     check_folder(KEPT / "sweep", sweep, runs, resume=True)
     for run, was in zip(runs, stored.runs, strict=True):
-        written = run.entry.written()
+        written = run.entry.to_dict()
         written.pop("distribution")  # not written down then
-        assert written == was.written()
+        assert written == was.to_dict()
     assert [run_config(run.config).id() for run in stored.runs] == [r.run_id for r in stored.runs]

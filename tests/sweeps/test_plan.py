@@ -126,7 +126,7 @@ def test_ids_depend_on_settings_alone() -> None:
         ({"config": {"method": {"order": 2}}}, "'method.order'"),
         ({"config": {"method": {"penalty": "l3"}}}, "method.penalty='l3'"),
         ({"config": {"epochs": "x"}}, "epochs='x'"),
-        ({"config": {"arch": {"warmup_epochs": 100}}}, "warmup_epochs=100 leaves nothing of"),
+        ({"config": {"arch": {"warmup_epochs": 100}}}, "warmup_epochs=100 leaves no epoch of"),
         ({"config": {"weights": {"lr_min": 1}}}, "lr_min=1.0 is above lr=0.025"),
         ({"config": {"weights": {"nesterov": True, "momentum": 0}}}, "needs momentum above 0"),
         ({"config": {"supernet": {"partial": 3}}}, "channels=16 can't be split into partial=3"),

@@ -76,7 +76,7 @@ def test_its_own_folder_only_to_resume(tmp_path: Path) -> None:
     sweep = sweep_of()
     made(tmp_path, sweep)
     check_folder(tmp_path, sweep, plan_runs(sweep), resume=True)
-    with pytest.raises(UserError, match="already holds this sweep: go on with --resume"):
+    with pytest.raises(UserError, match="already holds this sweep: add --resume"):
         check_folder(tmp_path, sweep, plan_runs(sweep), resume=False)
 
 
@@ -95,7 +95,7 @@ def test_a_sweep_is_resumed_as_it_was_begun(
 ) -> None:
     made(tmp_path, sweep_of())
     other = sweep_of(**over)
-    with pytest.raises(UserError, match=f"was begun with {named}"):
+    with pytest.raises(UserError, match=f"was started with {named}"):
         check_folder(tmp_path, other, plan_runs(other), resume=True)
 
 

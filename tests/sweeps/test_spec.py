@@ -47,10 +47,10 @@ def test_seeds(given: object, seeds: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ("", "holds no seed"),
-        ("3:3", "'3:3' holds no seed"),
-        ("5:2", "'5:2' holds no seed"),
-        ([], r"\[\] holds no seed"),
+        ("", "contains no seed"),
+        ("3:3", "'3:3' contains no seed"),
+        ("5:2", "'5:2' contains no seed"),
+        ([], r"\[\] contains no seed"),
         ("x", "'x': write 0:10"),
         ("1:2:3", "'1:2:3': write 0:10"),
         (":", "':': write 0:10"),
@@ -62,7 +62,7 @@ def test_seeds(given: object, seeds: tuple[int, ...]) -> None:
         (["1"], "seed '1'"),
         (-1, "seed -1"),
         (2**31, "seed 2147483648"),
-        ("1,1", "names a seed twice"),
+        ("1,1", "lists a seed twice"),
     ],
 )
 def test_bad_seeds(given: object, named: str) -> None:

@@ -151,7 +151,7 @@ def test_a_killed_tuning_resumes_with_the_same_results(undisturbed: Path, tmp_pa
         tmp_path, "sweep", "tiny.yaml", "--out", "out", "--resume", "--set", "search.seed=1"
     )
     assert code == 2
-    assert "was begun with search=" in text
+    assert "was started with search=" in text
 
 
 PBT = {

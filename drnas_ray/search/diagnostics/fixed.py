@@ -50,7 +50,7 @@ def loss_of(run: Run, sample: ArchSample, batch: Batch) -> Tensor:
         run.net.train(training)
 
 
-def kept_of(parameter: Tensor, active: Tensor | None) -> Tensor:
+def kept_mask(parameter: Tensor, active: Tensor | None) -> Tensor:
     """Bool on the CPU, in a parameter's shape: the numbers that belong to operations not pruned."""
     if active is None or parameter.shape != active.shape:
         return torch.ones(parameter.shape, dtype=torch.bool)

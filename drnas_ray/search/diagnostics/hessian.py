@@ -1,8 +1,8 @@
 """The Hessian of the validation loss with respect to the architecture parameter.
 
-What RobustDARTS (Zela et al., ICLR 2020, arXiv:1909.09656) follows over a search: its largest
-eigenvalue. Exact, by double backward, a row at a time: besides the matrix itself, only the graph of
-one gradient is held, however many parameters there are.
+RobustDARTS (Zela et al., ICLR 2020, arXiv:1909.09656) tracks its largest eigenvalue over a search.
+Exact, by double backward, a row at a time: besides the matrix itself, only the graph of one
+gradient is held, however many parameters there are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from drnas_ray.core.derivatives import gradient
 from drnas_ray.methods.base import Batch
-from drnas_ray.search.diagnostics.fixed import finite, kept_of, loss_of
+from drnas_ray.search.diagnostics.fixed import finite, kept_mask, loss_of
 from drnas_ray.search.steps import Run
 
 
@@ -39,7 +39,7 @@ def curvature(run: Run, batch: Batch) -> dict[str, Any]:
     parameters = list(run.arch.parameters())
     with torch.enable_grad():
         loss = loss_of(run, run.method.mean(run), batch)
-        matrix = hessian(loss, parameters, [kept_of(p, run.active) for p in parameters])
+        matrix = hessian(loss, parameters, [kept_mask(p, run.active) for p in parameters])
     if not matrix.isfinite().all():
         return {"hessian_max_eigenvalue": None, "hessian_trace": None}
     return {

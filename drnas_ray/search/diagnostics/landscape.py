@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from drnas_ray.methods.base import Batch
-from drnas_ray.search.diagnostics.fixed import finite, generator, kept_of, restored
+from drnas_ray.search.diagnostics.fixed import finite, generator, kept_mask, restored
 from drnas_ray.search.steps import Run
 
 
@@ -18,7 +18,7 @@ def directions(run: Run) -> tuple[list[Tensor], list[Tensor]]:
     Uniform over the sphere of all numbers that are not pruned; the same at every epoch of a stage.
     """
     parameters = list(run.arch.parameters())
-    kept = torch.cat([kept_of(p, run.active).flatten() for p in parameters]).double()
+    kept = torch.cat([kept_mask(p, run.active).flatten() for p in parameters]).double()
     random = generator(run, "directions")
     first, second = (
         torch.randn(len(kept), generator=random, dtype=torch.float64) * kept for _ in range(2)

@@ -14,7 +14,7 @@ SKIP, CONV1, CONV3, POOL = (
     OPS.index(op) for op in ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 )
 OUTGOING = tuple(tuple(e for e, (_, s) in enumerate(EDGES) if s == node) for node in range(3))
-"""The edges that leave each node: they share their input, so their convolutions can be stacked."""
+"""The outgoing edges of each node: they share their input, so their convolutions can be stacked."""
 
 
 class PreparedSample:
@@ -66,7 +66,7 @@ class Cell(nn.Module, ABC):
     def add_outgoing(
         self, nodes: list[Tensor], sums: list[Tensor | None], sample: PreparedSample
     ) -> None:
-        """Add what leaves the newest node to the sums of later nodes, mixed channels only."""
+        """Add the newest node's outgoing edges to the sums of later nodes, mixed channels only."""
 
     def forward(self, x: Tensor, sample: PreparedSample) -> Tensor:
         """x: (batch, channels, height, width); the result, node 3, has the same shape."""

@@ -1,4 +1,4 @@
-"""The fast cell: what the edges that leave a node share is computed once."""
+"""The fast cell: what the outgoing edges of a node share is computed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from drnas_ray.supernets.nb201.cell import (
 
 
 class _Stacked(nn.Module):
-    """All convolutions that leave one node, stacked along the output channels."""
+    """All convolutions on one node's outgoing edges, stacked along the output channels."""
 
     def __init__(self, width: int, edges: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class FusedCell(Cell):
     def add_outgoing(
         self, nodes: list[Tensor], sums: list[Tensor | None], sample: PreparedSample
     ) -> None:
-        """Add what leaves the newest node; what its edges share is computed once."""
+        """Add the newest node's outgoing edges; what they share is computed once."""
         node = len(nodes) - 1
         x = nodes[node][:, : self.width]
         on3, on1 = sample.active_edges(node, CONV3), sample.active_edges(node, CONV1)

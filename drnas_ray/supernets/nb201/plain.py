@@ -20,7 +20,7 @@ from drnas_ray.supernets.nb201.cell import (
 
 
 class PlainCell(Cell):
-    """Every operation of every edge computed by itself and weighted."""
+    """Every operation of every edge, computed separately and weighted."""
 
     def __init__(self, channels: int, partial: int) -> None:
         super().__init__(channels, partial)
@@ -45,7 +45,7 @@ class PlainCell(Cell):
     def add_outgoing(
         self, nodes: list[Tensor], sums: list[Tensor | None], sample: PreparedSample
     ) -> None:
-        """Add weight times operation, one by one."""
+        """Add weight times operation for each outgoing edge."""
         node = len(nodes) - 1
         x = nodes[node][:, : self.width]
         for edge in OUTGOING[node]:

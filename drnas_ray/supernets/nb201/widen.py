@@ -23,9 +23,9 @@ Channels = dict[str, tuple[Tensor, Tensor]]
 
 
 def draw_channels(state: Mapping[str, Tensor], before: int, now: int, *, fused: bool) -> Channels:
-    """For each convolution of the cells, the old channel that each channel is or copies.
+    """For each convolution of the cells, the old channel that each new channel keeps or copies.
 
-    From 1/before of the channels to 1/now of them. The new width must be a whole number, before/now
+    From 1/before of the channels to 1/now of them. The new width must be a whole number; before/now
     need not be.
 
     Draws from torch's global CPU generator, output before input, in the order of the names.

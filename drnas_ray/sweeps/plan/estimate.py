@@ -1,7 +1,8 @@
 """What a sweep will take: counts from its plan, hours from measured times of an epoch.
 
 No time is assumed: a run has hours only where one with the same settings was measured. Settings
-that do not change what an epoch costs, such as the seed or learning rates, may differ (`_FREE`).
+that do not change what an epoch costs, such as the seed or learning rates, may differ
+(`_COST_FREE`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from drnas_ray.sweeps.plan.retrains import example_training
 from drnas_ray.sweeps.plan.runs import PlannedRun
 from drnas_ray.sweeps.spec.sweep import Resources, SweepConfig
 
-_FREE = ("seed", "epochs", "weights", "arch", "genotype", "lr", "lr_min", "weight_decay")
+_COST_FREE = ("seed", "epochs", "weights", "arch", "genotype", "lr", "lr_min", "weight_decay")
 
 
 class MeasuredRun(Protocol):
@@ -33,7 +34,7 @@ class MeasuredRun(Protocol):
 
     @property
     def device(self) -> str:
-        """The name of what it was measured on."""
+        """The name of the device it was measured on."""
 
     @property
     def on_gpu(self) -> bool:
@@ -63,8 +64,8 @@ class EstimateRow:
 
 @dataclass(frozen=True)
 class Estimate:
-    """searches, trainings: in the order in which they run. Trainings are an upper bound, for equal
-    cells under one seed are trained once."""
+    """searches, trainings: in the order in which they run. Trainings are an upper bound, because
+    equal cells under one seed are trained once."""
 
     searches: tuple[EstimateRow, ...]
     trainings: tuple[EstimateRow, ...]
@@ -151,7 +152,7 @@ def _part(
 
 def cost_key(config: Mapping[str, Any]) -> str:
     """Settings with equal keys cost the same per epoch."""
-    kept = {key: value for key, value in config.items() if key not in _FREE}
+    kept = {key: value for key, value in config.items() if key not in _COST_FREE}
     if isinstance(kept.get("stages"), list):
         kept["stages"] = [{k: v for k, v in s.items() if k != "epochs"} for s in kept["stages"]]
     return json.dumps(kept, sort_keys=True)

@@ -51,7 +51,7 @@ class PlannedRun:
 
     @property
     def entry(self) -> RunEntry:
-        """What the results folder says of it."""
+        """Its entry in the results folder."""
         return RunEntry.of(self.config, self.label, self.variant, self.distribution)
 
     @property
@@ -64,7 +64,7 @@ class PlannedRun:
 def plan_runs(sweep: SweepConfig, axes: str = "grid over") -> list[PlannedRun]:
     """All runs in the order method, data set, grid, seed.
 
-    axes: what an error calls the grid. Raises UserError for the first invalid run.
+    axes: the grid's name in errors. Raises UserError for the first invalid run.
     """
     _check_protocol(sweep)
     methods = [_method(entry) for entry in _listed(sweep.methods)]
@@ -151,7 +151,7 @@ def _check_distinct(runs: list[PlannedRun]) -> None:
 
 
 def _listed(methods: Sequence[str | dict[str, Any]]) -> Iterator[str | dict[str, Any]]:
-    """The entries of `methods`, with `all` replaced by every method not listed otherwise."""
+    """The entries of `methods`, with `all` replaced by every method that is not listed by name."""
     names = {entry if isinstance(entry, str) else entry.get("name") for entry in methods}
     for entry in methods:
         if entry == "all":

@@ -1,1 +1,1 @@
-"""The part of a sweep that speaks to Ray."""
+"""The part of a sweep that talks to Ray."""

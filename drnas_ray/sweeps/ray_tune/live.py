@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from drnas_ray.core.durations import duration
 
-# On a terminal the view is redrawn in place; elsewhere a line now and then must do.
+# On a terminal the view is redrawn in place; elsewhere a line is printed now and then.
 REDRAW_S = 0.5
 LINE_S = 15.0
 
@@ -21,7 +21,7 @@ LINE_S = 15.0
 class ProgressLine:
     """`name: done/total unit · text`: a bar on a terminal, elsewhere a line now and then.
 
-    unit: of what is counted, where the name does not say it.
+    unit: of what is counted, where the name does not tell.
     """
 
     def __init__(self, name: str, unit: str = "", console: Console | None = None) -> None:
@@ -54,11 +54,11 @@ class ProgressLine:
             self._bar.start()
             # Ctrl-C ends Tune's `fit` without a last call, and the cursor would stay hidden.
             atexit.register(self._bar.stop)
-        said = f"{self.unit} · {text}" if self.unit else text
-        self._bar.update(self._task, total=total, completed=done, text=said)
+        shown = f"{self.unit} · {text}" if self.unit else text
+        self._bar.update(self._task, total=total, completed=done, text=shown)
 
     def close(self) -> None:
-        """Leave the terminal in order."""
+        """Restore the terminal."""
         if self._bar is not None:
             self._bar.stop()
             atexit.unregister(self._bar.stop)
@@ -140,7 +140,7 @@ class SweepView(LiveView):
     def _time_left(
         left: dict[str, int], seconds: dict[str, list[float]], at_once: int
     ) -> list[str]:
-        """Epochs left of each label times its own seconds an epoch (the mean, where unknown)."""
+        """Epochs left of each label times its seconds per epoch (the mean, where unknown)."""
         if not seconds or not any(left.values()):
             return []
         mean = {label: sum(values) / len(values) for label, values in seconds.items()}

@@ -15,8 +15,8 @@ from drnas_ray.sweeps.spec.sweep import Resources
 class OutOfMemoryScheduler(FIFOScheduler):
     """First in, first out; doubles the GPU share of a trial that ran out of GPU memory.
 
-    At most `retry_oom` times a trial, and up to a whole GPU. A resumed sweep begins with the share
-    in its sweep file.
+    At most `retry_oom` times per trial, and up to a whole GPU. A resumed sweep begins with the
+    share in its sweep file.
     """
 
     def __init__(self, resources: Resources) -> None:

@@ -61,10 +61,10 @@ def _check_address(address: str) -> None:
 
 
 def trial_resources(wanted: Resources) -> dict[str, float]:
-    """What a trial asks Ray for: its GPU share only where there are GPUs, or may yet be.
+    """What a trial asks Ray for: its GPU share only where there are GPUs, or may be later.
 
-    Raises UserError where no node could ever hold one trial; on a cluster that grows by itself,
-    where none has come that can within `scale_wait_s`.
+    Raises UserError where no node could ever hold one trial; on an autoscaling cluster, where none
+    has appeared within `scale_wait_s`.
     """
     begun, asking = time.monotonic(), False
     try:
@@ -84,8 +84,8 @@ def trial_resources(wanted: Resources) -> dict[str, float]:
                 request_resources(bundles=[{name.upper(): n for name, n in asked.items()}])
             time.sleep(_POLL_S)
     finally:
-        # From here on the trials ask for themselves. Ray keeps a request until it is taken back:
-        # after Ctrl-C it would go on holding a node.
+        # From here on the trials ask for themselves. Ray keeps a request until it is withdrawn:
+        # after Ctrl-C it would keep holding a node.
         if asking:
             request_resources(bundles=[])
     if not fits:
@@ -105,5 +105,5 @@ def places(asked: dict[str, float]) -> int:
     """How many trials, or actors, fit on all nodes at once."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = {name.upper(): amount for name, amount in asked.items()}
-    # A hair more, for shares such as three times 0.33 of 0.99.
+    # With a tolerance, for shares such as three times 0.33 of 0.99.
     return sum(int(min(n.get(k, 0) / v + 1e-6 for k, v in wanted.items())) for n in nodes)

@@ -13,7 +13,7 @@ from drnas_ray.core.files import write_json
 
 
 def restored(folder: Path, trainable: Any) -> tune.Tuner:
-    """The experiment in the folder, to go on with what is unfinished or failed."""
+    """The experiment in the folder, to continue what is unfinished or failed."""
     forget_decisions(folder)
     return tune.Tuner.restore(
         str(folder), trainable=trainable, resume_unfinished=True, resume_errored=True
@@ -21,10 +21,10 @@ def restored(folder: Path, trainable: Any) -> tune.Tuner:
 
 
 def can_be_restored(folder: Path) -> bool:
-    """Whether Tune has left a state that it can go on from.
+    """Whether Tune has left a state that it can resume from.
 
-    It writes its files over the old ones (Ray 2.60): killed meanwhile, it leaves them cut off. And
-    tuner.pkl comes before the first snapshot; killed in between, Tune would go on with no trials.
+    It overwrites its files in place (Ray 2.60): killed meanwhile, it leaves them truncated. And
+    tuner.pkl comes before the first snapshot; killed in between, Tune would resume without trials.
     """
     states = sorted(folder.glob("experiment_state-*.json"))
     if not states or not tune.Tuner.can_restore(str(folder)):
@@ -43,7 +43,7 @@ def _is_whole_pickle(path: Path) -> bool:
 
 
 def forget_decisions(folder: Path) -> None:
-    """Take decisions about trials out of Tune's state, to be made anew.
+    """Remove decisions about trials from Tune's state, so that they are made again.
 
     A trial whose last failure came while it saved a checkpoint leaves a STOP there, which would
     end it for good one step after it was resumed (Ray 2.60).

@@ -18,18 +18,18 @@ from drnas_ray.sweeps.ray_tune.snapshot import can_be_restored, restored
 from drnas_ray.sweeps.ray_tune.track import trackers
 from drnas_ray.sweeps.spec.sweep import Resources, Tracking
 
-# A trial goes on from its newest checkpoint that can be read; the other is there for when the
-# newest was cut off in writing.
+# A trial resumes from its newest checkpoint that can be read; the second is for when the newest is
+# truncated.
 CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial: its id and what that is called, a folder name, a label for people, how many steps
-    it takes, and its settings as plain JSON (of a batch: by run id)."""
+    """One trial: its id and the id's key, a folder name, a label to show, how many steps it takes,
+    and its settings as plain JSON (of a batch: by run id)."""
 
     id_key: Literal["run_id", "retrain_id", "pack_id"]
-    """`pack_id` of a batch of short runs: the name is older than the batches'."""
+    """`pack_id`: of a batch of short runs, once called a pack."""
     id: str
     folder: str
     label: str
@@ -74,11 +74,11 @@ def run_trials(
 ) -> list[dict[str, Any]]:
     """Run all trials to their end under `folder`; the last record of each that reported.
 
-    Nothing is made where there are none.
+    Without trials nothing is created.
 
-    Called again with the same trials it goes on: finished ones are not run again, unfinished and
+    Called again with the same trials it continues: finished ones are not run again, unfinished and
     failed ones start from their newest checkpoint. Where Tune's own state can't be read, all are
-    handed to it anew, and finished ones only return their last record again. The same happens on a
+    handed to it again, and finished ones only return their last record again. The same happens on a
     store, where its state is not looked at.
     """
     if not trials:
@@ -117,7 +117,7 @@ def new_tuner(
     param_space: Mapping[str, Any] | None = None,
     **search: Any,
 ) -> tune.Tuner:
-    """An experiment of Tune's in `folder`. search: more of `tune.TuneConfig`."""
+    """A Tune experiment in `folder`. search: further arguments of `tune.TuneConfig`."""
     store = execution.store
     return tune.Tuner(
         trainable,

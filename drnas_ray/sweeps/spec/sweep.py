@@ -57,7 +57,7 @@ class SweepConfig(Settings):
 
     methods: names, or mappings of a method's settings with `name`; a mapping may also hold `label`
     (the row in tables) and `config` (settings of only this method's runs). `all` is every method
-    that is not listed otherwise, with its defaults.
+    that is not listed by name, with its defaults.
     datasets: names, or mappings of data settings. config: settings of every run.
     protocol: `search`: each data set is searched itself. `transfer`: only one
     is listed and searched, and tables look its cells up on all data sets of a benchmark.

@@ -25,7 +25,7 @@ class TuningSpec(Settings):
     scheduler: `asha` and `median` stop bad points early; `pbt` copies good ones and changes their
         values as they train.
     grace_epochs: with `asha` and `median`, epochs before a point may be stopped.
-    reduction_factor: with `asha`, the best 1/reduction_factor of the points go on at each rung.
+    reduction_factor: with `asha`, the best 1/reduction_factor of the points continue at each rung.
     interval_epochs: with `pbt`, epochs between copies.
     """
 
@@ -49,5 +49,5 @@ class TuningSpec(Settings):
 
     @property
     def sign(self) -> float:
-        """What turns an objective into a loss."""
+        """The factor that turns an objective into a loss."""
         return -1.0 if self.mode == "max" else 1.0

@@ -47,7 +47,7 @@ class Builder:
         self.cache, self.train = CellCache(folder), make()
 
     def ready(self) -> None:
-        """Returns once the actor has a place and its data."""
+        """Returns once the actor has its resources and data."""
 
     def fill(self, key: Key) -> tuple[str, float]:
         """`trained`, `known` by now, or `busy`: another process has it. With the seconds spent."""
@@ -76,7 +76,8 @@ def build(
     report: Callable[[BuildState], None] = lambda state: None,
     make: Callable[[], Train] | None = None,
 ) -> BuildState:
-    """Train each cell under each seed unless it is in `out`, a folder or a URI; how that ended.
+    """Train each cell under each seed unless it is in `out`, a folder or URI; returns the final
+    state.
 
     workers: the most at once; None: as many as fit. make: what trains in an actor, if not the
     recipe. Raises UserError for data that can't be read, a folder that can't be written, or

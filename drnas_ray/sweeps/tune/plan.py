@@ -109,8 +109,8 @@ def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
     for number, point in enumerate(spec.points):
         if set(point) != keys:
             raise UserError(
-                f"search.points[{number}] sets {sorted(point)}, and a point sets every key of the "
-                f"space: {sorted(keys)}"
+                f"search.points[{number}] sets {sorted(point)}, and a point must set every key of "
+                f"the space:  {sorted(keys)}"
             )
         for dim in dims:
             dim.raw(point[dim.key])

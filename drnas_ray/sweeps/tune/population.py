@@ -23,7 +23,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.results.journal import Point, PointStatus
 from drnas_ray.results.manifest import RunEntry
 from drnas_ray.sweeps.spec.dimensions import Dimension
-from drnas_ray.sweeps.tune.searcher import PointSearcher, values_asked
+from drnas_ray.sweeps.tune.searcher import PointSearcher, next_values
 from drnas_ray.sweeps.tune.tpe import suggest
 
 QUARTER = 4
@@ -102,7 +102,7 @@ class PopulationSearcher(PointSearcher):
         return list(found.values())
 
     def _begin(self, member: int) -> None:
-        values = values_asked(self.tuning, self.journal)
+        values = next_values(self.tuning, self.journal)
         fork = {"member": member, "parent": None, "epoch": 0}
         try:
             runs = [run.entry for run in self.tuning.runs(values)]

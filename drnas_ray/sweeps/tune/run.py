@@ -28,11 +28,10 @@ def run_tuning(
     *,
     address: str | None,
 ) -> None:
-    """Run it into `out`, or go on with what is there. Raises UserError before any trial.
+    """Run it into `out`, or continue what is there. Raises UserError before any trial.
 
-    A driver that goes on makes an experiment of its own, `search-1` and so on, of the points that
-    the journal has unfinished and of those to come: nothing depends on how much of Tune's own state
-    had reached the disk.
+    A later driver makes an experiment of its own, `search-1` and so on, of the journal's unfinished
+    points and those to come: nothing depends on how much of Tune's own state had reached the disk.
     """
     with cluster(address):
         resources = trial_resources(execution.resources)
@@ -58,7 +57,7 @@ def run_tuning(
 
 
 def earlier_folders(out: Path, name: str) -> list[str]:
-    """Trials so far of the point of this folder name, the newest last."""
+    """Trials so far of the point with this folder name, the newest last."""
     found = [sorted(folder.glob(f"{name}*")) for folder in _experiments(out)]
     return [str(folder) for part in found for folder in part]
 

@@ -58,7 +58,7 @@ def _scheduler(tuning: Tuning) -> TrialScheduler:
             reduction_factor=spec.reduction_factor or REDUCTION_FACTOR,
         )
     if spec.scheduler == "median":
-        never: Any = math.inf  # pause a point to wait for others
+        never: Any = math.inf  # never pause a point to wait for others
         return MedianStoppingRule(
             **shared,
             grace_period=grace,

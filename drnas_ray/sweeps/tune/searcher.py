@@ -66,7 +66,7 @@ class PointSearcher(Searcher):
         return {"runs": runs, "earlier": self.earlier(point.folder)}
 
     def next_point(self) -> Point | Literal["wait", "finished"]:
-        """What to run now."""
+        """The point to run next."""
         if self.unfinished:
             return self.journal.points[self.unfinished.pop(0)]
         while len(self.journal.points) < self.tuning.spec.trials:
@@ -107,7 +107,7 @@ class PointSearcher(Searcher):
         """Nothing, as for `save`."""
 
 
-def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
+def next_values(tuning: Tuning, journal: Journal) -> dict[str, Any]:
     """The values of the next point: a given one, a random one, or HyperOpt's choice."""
     spec, number = tuning.spec, len(journal.points)
     if number < len(spec.points):
@@ -122,10 +122,10 @@ def values_asked(tuning: Tuning, journal: Journal) -> dict[str, Any]:
 
 def ask(tuning: Tuning, journal: Journal) -> Point:
     """The next point, noted in the journal; one that need not or cannot run ends at once."""
-    number, values = len(journal.points), values_asked(tuning, journal)
-    twin = journal.twin(values)
-    if twin is not None:
-        return journal.add(values, same_as=twin)
+    number, values = len(journal.points), next_values(tuning, journal)
+    earlier = journal.first_with(values)
+    if earlier is not None:
+        return journal.add(values, same_as=earlier)
     try:
         runs = [run.entry for run in tuning.runs(values)]
     except UserError as error:

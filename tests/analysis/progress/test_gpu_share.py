@@ -57,7 +57,7 @@ def test_a_damaged_checkpoint_is_a_warning(fake):
     line = {"problem": "checkpoint c_2/run.pt is damaged: cut", "used": "c_1", "epoch": 1}
     (folder / "passed_over.jsonl").write_text(json.dumps(line) + '\n{"half')
     out = fake.write()
-    said = "run a0: checkpoint c_2/run.pt is damaged: cut: went on from c_1, epoch 1"
+    said = "run a0: checkpoint c_2/run.pt is damaged: cut: resumed from c_1, epoch 1"
     assert export(out).warnings == (said,)
     told = json.loads(CliRunner().invoke(app, ["status", str(out), "--json"]).stdout)
     assert told["warnings"] == [said]

@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_told_after_an_export_too(mixed):
     root = mixed.write()
     export(root)
     _passed_over(root / "search/search_a3")
-    assert any("went on from checkpoint_000001" in text for text in load([root]).warnings)
+    assert any("resumed from checkpoint_000001" in text for text in load([root]).warnings)
 
 
 def _checkpoint(fake, name):
