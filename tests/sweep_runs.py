@@ -119,7 +119,7 @@ class Driver:
 
     def kill(self, pid: int) -> None:
         """SIGKILL to one process of this session and no other."""
-        assert pid in self.pids(), f"{pid} is none of ours"
+        assert pid in self.pids(), f"{pid} is not a process of ours"
         os.kill(pid, signal.SIGKILL)
 
 

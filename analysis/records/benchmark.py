@@ -85,7 +85,7 @@ class BenchmarkTable:
         return values
 
     def best(self, dataset: str, split: str) -> float:
-        """The largest accuracy in percent of any cell, nan for a data set that it has not."""
+        """The largest accuracy in percent of any cell, nan for a missing data set."""
         values = self.columns.get((dataset, split))
         if values is None or np.isnan(values).all():
             return math.nan

@@ -155,8 +155,8 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         if point is not None and point.status in CUT_SHORT and record.status is Status.running:
             record = replace(record, status=Status.stopped)
         row = _run_row(results, sweep, entry, record, point=point, warnings=warnings)
-        columns, doubts = retrain_columns(row, jobs_of.get(ident, []))
-        warnings += doubts
+        columns, problems = retrain_columns(row, jobs_of.get(ident, []))
+        warnings += problems
         yield "runs", [row | columns]
         yield "epochs", [{"run_id": ident, **epoch} for epoch in record.rows]
 

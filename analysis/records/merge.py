@@ -28,7 +28,7 @@ def merged(parts: Sequence[Collected]) -> Collected:
     """The folders' tables, which have the column `sweep`, one below the other."""
     warnings = [text for part in parts for text in part.warnings]
     runs = _below([part.runs for part in parts])
-    runs, gone, doubts = _once(runs)
+    runs, gone, repeated = _once(runs)
     runs, differing = _told_apart(runs)
     epochs = _below([part.epochs for part in parts])
     if not gone.empty and "run_id" in epochs:
@@ -36,7 +36,7 @@ def merged(parts: Sequence[Collected]) -> Collected:
         here = pd.MultiIndex.from_frame(epochs[["sweep", "run_id"]])
         epochs = epochs[~here.isin(keys)].reset_index(drop=True)
     retrains = _below([part.retrains for part in parts])
-    return Collected(runs, epochs, retrains, (*warnings, *doubts, *differing))
+    return Collected(runs, epochs, retrains, (*warnings, *repeated, *differing))
 
 
 def _below(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

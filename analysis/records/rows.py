@@ -26,7 +26,7 @@ def cell_columns(space_name: str, genotype: str | None) -> Row:
     """canonical, arch_index (nb201 only) and skip_count of a genotype.
 
     Empty without a genotype or where this version does not know the space. Raises UserError if
-    the genotype is none of the space.
+    the genotype is not in the space.
     """
     space = SPACES.get(space_name)
     if space is None or genotype is None:
