@@ -1,4 +1,4 @@
-"""The command that turns what a search learnt into cells and networks: drnas derive."""
+"""drnas derive: cells and networks from what a search learnt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drnas_ray.api.exports import Form
-from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, print_warnings
 from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,59 +31,64 @@ def derive(
         typer.Argument(
             metavar="RUN|DIR",
             help="A results folder (all its runs), DIR/RUN-ID, a trial's folder, or a run id under "
-            "results/. An id may be cut short.",
+            "results/. An id may be abbreviated.",
         ),
     ],
     max_params: Annotated[
-        float | None, typer.Option(help="At most so many million parameters.")
+        float | None, typer.Option(help="Limit on parameters, in millions.")
     ] = None,
     max_flops: Annotated[
-        float | None, typer.Option(help="At most so many million multiply-adds an image.")
+        float | None, typer.Option(help="Limit on multiply-adds per image, in millions.")
     ] = None,
     max_latency: Annotated[
         list[str] | None,
-        typer.Option(metavar="DEVICE=MS", help="At most so many ms, by --hardware; repeatable."),
+        typer.Option(metavar="DEVICE=MS", help="Limit on latency (--hardware); repeatable."),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="So many cells of each run; 5 of one, 1 of many.")
+        int | None,
+        typer.Option(min=1, help="Cells per run; by default 5, or 1 if there are several runs."),
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Draw so many cells, rather than list all where that can be."),
+        typer.Option(min=1, help="Sample this many cells instead of listing the whole space."),
     ] = None,
     benchmark: Annotated[
-        Path | None, typer.Option(help="Add accuracies of this NAS-Bench-201 table.")
+        Path | None, typer.Option(help="Add accuracies from this NAS-Bench-201 table.")
     ] = None,
     hardware: Annotated[
-        Path | None, typer.Option(help="A table of latencies, laid out as HW-NAS-Bench's.")
+        Path | None, typer.Option(help="A table of latencies with the columns of HW-NAS-Bench.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Costs and figures for this data set, not the run's own.")
+        str | None, typer.Option(help="Data set of costs and accuracies, if not the run's own.")
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=1, help="C of the network; the retraining's, else 16.")
+        int | None,
+        typer.Option(
+            min=1, help="Channels (C) of the network; by default the retraining's, else 16."
+        ),
     ] = None,
     cells: Annotated[
-        int | None, typer.Option(min=1, help="N of the network; the retraining's, else 5.")
+        int | None,
+        typer.Option(min=1, help="Cells per stage (N); by default the retraining's, else 5."),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(min=2, help="Of a data set of your own files.")
+        int | None, typer.Option(min=2, help="Number of classes, for a data set of your own files.")
     ] = None,
     forms: Annotated[
         list[Form] | None,
-        typer.Option("--export", help="Write each run's best cell as this; repeatable."),
+        typer.Option("--export", help="Write each run's best cell in this form; repeatable."),
     ] = None,
     out_path: Annotated[
         Path | None,
-        typer.Option("--out", help="Where to: a folder, or a file for one; DIR/derived."),
+        typer.Option("--out", help="Folder, or file for a single export; by default DIR/derived."),
     ] = None,
     data_root: DataRoot = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """The most probable cells of what a search learnt, within limits on their cost.
+    """Derive the most probable cells from what a search learnt, within limits on their cost.
 
-    NAS-Bench-201's 15,625 cells are all looked at. `--export torch` writes a torch.export program,
-    `onnx` an ONNX model: with the retraining's weights where the run has such, else untrained.
+    All of NAS-Bench-201's 15,625 cells are considered. `--export torch` writes a torch.export
+    program, `onnx` an ONNX model: with the retraining's weights if the run has any, else untrained.
 
     Examples: `drnas derive results/demo --max-params 0.05`;
     `drnas derive results/nb201-table/4f2a --top 10 --hardware hw.parquet --max-latency edgegpu=4.5`
@@ -104,7 +109,7 @@ def derive(
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     latencies = None if hardware is None else Hardware(hardware)
     found = find_runs(place)
-    say(found.left_out)
+    print_warnings(found.left_out)
     target = check_target(out_path, forms or (), len(found.runs), found.folder)
     data = None if dataset is None else DataSettings(name=dataset)
     derived, refused = _derived(
@@ -116,8 +121,8 @@ def derive(
         benchmark=known,
         hardware=latencies,
     )
-    say(map(str, refused))
-    say(_warnings(derived, known))
+    print_warnings(map(str, refused))
+    print_warnings(_warnings(derived, known))
     few = not forms or len(derived) < 3
     shown = track(derived, "exporting", console=err, transient=True, disable=few)
     files = [file for one in shown for file in write(one, forms or (), target, data_root)]
@@ -137,7 +142,7 @@ def derive(
 def _derived(
     runs: list[tuple[SearchedRun, NetSize]], **how: Any
 ) -> tuple[list[Derived], list[UserError]]:
-    """What was derived, and why nothing was from the other runs. Raises UserError if from none."""
+    """What was derived, and the errors of the other runs. Raises UserError if all have one."""
     from rich.progress import track
 
     from analysis.derive.derive import derive
@@ -161,7 +166,7 @@ def _size(
     cells: int | None,
     classes: int | None,
 ) -> NetSize:
-    """The network that a cell of the run goes into: its retraining's, but for what is given."""
+    """The network around a cell of the run: its retraining's, except for the values given."""
     from drnas_ray.benchmarks.costs import NetSize
     from drnas_ray.data.facts import shape_of
 
@@ -179,11 +184,11 @@ def _warnings(derived: list[Derived], known: BenchmarkTable | None) -> Iterator[
         if not run.ended:
             yield f"run {run.run_id} has not ended: these are the strengths of epoch {run.epoch}"
         if (run.means.max(-1) - run.means.min(-1)).max() < 1e-12:
-            yield f"run {run.run_id} ({run.method}) ranks no operation: the order says nothing"
+            yield f"run {run.run_id} ({run.method}) ranks no operations: the order means nothing"
     if known is not None:
         for name in dict.fromkeys(one.data.name for one in derived):
             if name not in known.datasets:
-                yield f"{known.label} has no figures for '{name}': name one with --dataset"
+                yield f"{known.label} has no figures for '{name}': give --dataset"
 
 
 def _print_json(derived: list[Derived], files: list[tuple[Path, str | None]]) -> None:

@@ -116,7 +116,7 @@ def test_a_benchmark_adds_accuracies_of_the_data_set(one, made_up_table):
     known = json.loads(invoke(*args, "--dataset", "cifar100").stdout)["runs"][0]["cells"][0]
     assert known["valid_acc_pct"] == NB201.index(BEST) / 200 + 1
     result = invoke(*args)
-    assert "no figures for 'digits': name one with --dataset" in result.stderr
+    assert "no figures for 'digits': give --dataset" in result.stderr
     assert json.loads(result.stdout)["runs"][0]["cells"][0]["valid_acc_pct"] is None
 
 
@@ -124,7 +124,7 @@ def test_where_all_operations_are_alike_the_order_says_nothing(fake):
     fake.run("abc1", label="rsps")
     flat = [[[0.2] * 5] * 6]
     fake.trial("abc1", [fake.epoch("abc1", 3, BEST, "done", strengths=flat)])
-    assert "ranks no operation: the order says nothing" in invoke(fake.write()).stderr
+    assert "ranks no operations: the order means nothing" in invoke(fake.write()).stderr
 
 
 def test_limits_that_some_runs_cannot_keep(fake):
@@ -207,7 +207,7 @@ def test_a_checkpoint_that_is_gone_or_of_another_size(retrained):
     folder = fake.root / "retrain" / "digits-s3-r0"
     size = NetSize(DIGITS, channels=4, cells=1)
     assert trained(config, size, [folder])[1] == 1
-    with pytest.raises(UserError, match="not one of C=6, N=1"):
+    with pytest.raises(UserError, match="does not have C=6, N=1"):
         trained(config, NetSize(DIGITS, channels=6, cells=1), [folder])
     (folder / "checkpoint_000000" / "run.pt").unlink()
     with pytest.raises(UserError, match="is damaged"):
