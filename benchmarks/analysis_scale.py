@@ -1,9 +1,9 @@
-"""Tables and statistics of many runs: seconds and peak memory, each in a process of its own.
+"""Tables and statistics of many runs: seconds and peak memory, each in its own process.
 
 `python benchmarks/analysis_scale.py [--runs 10000] [--epochs 100] [--trials 300] [--table FILE]`
-makes up an export of that many runs, and a smaller folder of trials as Ray Tune leaves them, and
-reads both; seconds begin after the imports. Without a NAS-Bench-201 table an invented one of the
-same size is used. The cells are drawn at random: the figures mean nothing, the work is real.
+generates an export of that many runs and a smaller folder of trials in Ray Tune's layout, and
+reads both; times exclude imports. Without a NAS-Bench-201 table, a synthetic one of equal size is
+used. Cells are random, so accuracies mean nothing, but the work is real.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What `drnas bench build` costs besides training: cells that take no time, or a given one.
+"""Overhead of `drnas bench build`: cells that take no time, or a given time, to train.
 
-`python benchmarks/bench_build.py [CELLS] [SECONDS_A_CELL]`. Prints cells a second once the workers
-are there, the seconds of the whole call, and the size of what it leaves.
+`python benchmarks/bench_build.py [CELLS] [SECONDS_A_CELL]`. Prints cells per second once the
+workers are ready, the seconds of the whole call, and the size of the files.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
         kib = sum(path.stat().st_size for path in out.iterdir()) / 1024
         print(
             f"{count} cells of {pause_s:g} s: {count / done.wall_s:.0f} cells/s with workers "
-            f"ready, {whole_s:.1f} s in all; {len(list(out.glob('part-*')))} file, {kib:.0f} KiB; "
+            f"ready, {whole_s:.1f} s in all; {len(list(out.glob('part-*')))} files, {kib:.0f} KiB; "
             f"called again {again_s:.2f} s"
         )
 

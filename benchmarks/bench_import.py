@@ -1,7 +1,7 @@
-"""Import of a made-up NAS-Bench-201 file of full size: seconds and peak memory.
+"""Import of a synthetic NAS-Bench-201 file of full size: seconds and peak memory.
 
 `python benchmarks/bench_import.py [CELLS]` writes a file in the format of v1.1 (torch.save's old
-container, protocol 2, 1,000 cells a batch, values numbered through the whole file as Python's
+container, protocol 2, 1,000 cells per batch, values numbered through the whole file as Python's
 pickler does; 4.7 GB for 15,625 cells) and imports it in a process of its own.
 """
 
@@ -31,7 +31,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class Emitter:
-    """Protocol 2 opcodes, with the places of all memo numbers so that they can be moved."""
+    """Protocol 2 opcodes, with the offsets of all memo numbers so that they can be shifted."""
 
     def __init__(self) -> None:
         self.data, self.places, self.numbers = bytearray(), [], []
@@ -107,7 +107,7 @@ def results(epochs: int, seeds: list[int], arch: str) -> dict[str, object]:
 
 
 def write(file: BinaryIO, cells: int) -> None:
-    """The whole file. Seeds alternate between one, two and three, as 14, 35 and 51 % do."""
+    """Write the file. 14 % of the cells have one seed, 35 % two and 51 % three."""
     space = NB201()
     for head in (MAGIC, 1001, {"little_endian": True}):
         file.write(pickle.dumps(head, 2))
@@ -154,7 +154,7 @@ start = time.perf_counter()
 done = import_benchmark(Path(sys.argv[1]), Path(sys.argv[2]))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"cells": done.cells, "wall_s": round(time.perf_counter() - start, 1),
-                  "forced_mib": done.numbered * 8 // 2**20, "peak_mib": after // 1024,
+                  "least_mib": done.numbered * 8 // 2**20, "peak_mib": after // 1024,
                   "before_mib": before // 1024}))
 """
 

@@ -1,4 +1,4 @@
-"""Opening a benchmark table in a new process, its memory, and look-ups a second; beside pandas.
+"""Opening a benchmark table in a new process: time, memory, look-ups per second; pandas too.
 
 `python benchmarks/bench_table.py TABLE.parquet`. Each number is the median of five processes; time
 and memory are what opening and the first query add to an interpreter with pyarrow loaded.
@@ -68,7 +68,7 @@ def main() -> None:
             got = measured(body, cell, count, sys.argv[1])
             print(
                 f"{kind:9}  {name:9}  open and first query {got['first_s'] * 1e3:6.0f} ms  "
-                f"{got['peak_mib']:6.1f} MiB  {got['per_s'] / 1e6:8.2f} million look-ups a second  "
+                f"{got['peak_mib']:6.1f} MiB  {got['per_s'] / 1e6:8.2f} million look-ups/s  "
                 f"({got['value']:.2f})"
             )
 

@@ -1,9 +1,9 @@
-"""Runs of the multi-trial methods on a NAS-Bench-201 table: seeds a second in one process.
+"""Runs of the multi-trial methods on a NAS-Bench-201 table: seeds per second in one process.
 
     python benchmarks/blackbox_seeds.py TABLE.parquet [SEEDS]
 
-The baseline, in the same process, is the same number of bare look-ups with nothing searched: what a
-method costs beyond its queries is the ratio.
+The baseline, in the same process, is the same number of look-ups without a search: the ratio shows
+what a method costs beyond its queries.
 """
 
 from __future__ import annotations

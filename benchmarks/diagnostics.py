@@ -1,6 +1,6 @@
-"""What diagnostics cost: seconds of each after an epoch, as a ratio to the epoch without them.
+"""Cost of diagnostics: seconds of each, and their ratio to an epoch without them.
 
-Epochs and measurements of one DrNAS search in one process; medians over epochs after the first.
+Each is measured in a DrNAS search in one process; medians over epochs after the first.
 Run: python benchmarks/diagnostics.py [--channels 16 --cells 5 --images 128]
 """
 
@@ -22,7 +22,7 @@ EACH = ("hessian", "proposition1", "landscape")
 
 
 def seconds(raw: dict, key: str | None, epochs: int) -> list[float]:
-    """Of each epoch after the first: of the diagnostic, or of the search itself if None."""
+    """Seconds of the diagnostic (None: the search itself) at each epoch after the first."""
     settings = {**raw["diagnostics"], **({} if key is None else {key: 1})}
     config = run_config({**raw, "epochs": epochs, "diagnostics": settings})
     assert isinstance(config, SearchConfig)
@@ -54,7 +54,7 @@ def main() -> None:
         title=f"{args.dataset}, C={args.channels} N={args.cells}, batch {args.batch}, "
         f"{args.images} images, {args.threads} thread(s), {device_name(pick_device())}"
     )
-    for column in ("diagnostic", "seconds", "of an epoch"):
+    for column in ("diagnostic", "seconds", "ratio to an epoch"):
         table.add_column(column, justify="right")
     table.add_row("none: the epoch", f"{epoch:.2f}", "1.00")
     for key in EACH:

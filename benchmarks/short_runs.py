@@ -1,11 +1,11 @@
-"""What Ray Tune costs beside the runs themselves, where runs are short: in batches and one by one.
+"""Overhead of Ray Tune for short runs, in batches and one by one.
 
     python benchmarks/short_runs.py TABLE.parquet [RUNS]
 
-Each of three rows is a sweep of REINFORCE on a table (tens of milliseconds a run) on one CPU: the
-same runs in a plain loop in this process, which is the baseline; as Tune trials of a hundred runs
-each, as `drnas sweep` does it; and as a trial each. `over` is the time beyond the baseline's in
-percent of it, without starting Ray and the first actor, which is given on its own.
+A sweep of REINFORCE on a table (tens of milliseconds per run) on one CPU, three times: in a plain
+loop in this process (the baseline); as trials of a hundred runs each, as `drnas sweep` does; and as
+one trial per run. `over` is the time beyond the baseline, in percent of it, without starting Ray
+and the first actor, which is printed separately.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Fused against plain NAS-Bench-201 supernet: seconds of an architecture and a weight step.
+"""Fused against plain NAS-Bench-201 supernet: milliseconds per architecture and weight step.
 
-Both hold the same weights and see the same batch in the same process, turn about; the figure to
+Both have the same weights and get the same batch in the same process, in turn; the number to
 read is the ratio of medians. Run: python benchmarks/supernet_step.py [--channels 16 --cells 5]
 """
 

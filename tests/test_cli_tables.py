@@ -110,7 +110,7 @@ def test_an_exported_folder_will_do(results):
         (("table", "r", "r"), "given twice"),
         (("table", "r", "--out", "t.doc"), "t.doc: its ending names no format"),
         (("table", "r", "--out", "no/t.md"), "there is no folder no"),
-        (("stats", "r", "--against", "DrNAS"), "add --pairs"),
+        (("stats", "r", "--against", "DrNAS"), "needs --pairs"),
         (("stats", "r", "--pairs", "--against", "DrNSA"), "did you mean 'DrNAS'"),
         (("stats", "nowhere"), "no folder nowhere"),
         (("table", "cifar10", "r", "--benchmark", "none.parquet"), "none.parquet"),

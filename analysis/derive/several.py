@@ -63,4 +63,4 @@ def cautions(derived: Sequence[Derived], benchmark: BenchmarkTable | None) -> It
     if benchmark is not None:
         for name in dict.fromkeys(one.data.name for one in derived):
             if name not in benchmark.datasets:
-                yield f"{benchmark.label} has no figures for '{name}': name one with --dataset"
+                yield f"{benchmark.label} has no figures for '{name}': give --dataset"

@@ -1,4 +1,4 @@
-"""The command line: where searches, sweeps and analysis are put together."""
+"""The command line, which brings searches, sweeps and analysis together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from drnas_ray.cli import (
     status,
     tuning,
 )
-from drnas_ray.cli.common import out, tell
+from drnas_ray.cli.common import out, print_error
 from drnas_ray.cli.stores import local_copies
 from drnas_ray.core.errors import UserError
 
@@ -41,7 +41,7 @@ app.add_typer(cluster.app, name="cluster")
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Say the version."""
+    """Print the version."""
     if show:
         out.print(__version__)
         raise typer.Exit
@@ -53,5 +53,5 @@ def main() -> None:
         with local_copies(sys.argv[1:]) as args:
             app(args)
     except UserError as error:
-        tell(error)
+        print_error(error)
         sys.exit(2)

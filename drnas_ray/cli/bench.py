@@ -12,7 +12,7 @@ import typer
 
 from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out
 
-app = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, look at, ask, build.")
+app = typer.Typer(no_args_is_help=True, help="Benchmark tables: import, inspect, query, build.")
 TableFile = Annotated[Path, typer.Argument(help="A table that `drnas bench import` wrote.")]
 
 
@@ -22,19 +22,24 @@ def bench_import(
     source: Annotated[
         Path,
         typer.Argument(
-            help="NAS-Bench-201 .pth, NATS-tss .pickle.pbz2, its folder or .tar; or a tidy .csv or "
-            ".parquet with a column arch; or a folder of trained cells (drnas bench build)."
+            help="A NAS-Bench-201 .pth; a NATS-tss .pickle.pbz2, folder or .tar; a .csv or "
+            ".parquet with a column arch; or a folder that `drnas bench build` filled."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     curves: Annotated[
-        Path | None, typer.Option(help="Write every epoch of every training here (Parquet).")
+        Path | None,
+        typer.Option(help="Also write every epoch of every training to this Parquet file."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="The recipe's id, of trained cells under several.")
+        str | None,
+        typer.Option(help="The recipe's id, if the folder has cells of several recipes."),
     ] = None,
 ) -> None:
-    """Convert a benchmark file to one small Parquet table, once. No code of the file is run."""
+    """Convert a benchmark file to one small Parquet table. Code in the file is never run.
+
+    Example: `drnas bench import NAS-Bench-201-v1_1-096897.pth nb201.parquet`
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from drnas_ray.importers.convert import import_benchmark
@@ -53,23 +58,25 @@ def bench_import(
     if done.numbered:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB; bytes on macOS
         peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
-        forced_mib = done.numbered * 8 / 2**20
+        least_mib = done.numbered * 8 / 2**20
         err.print(
-            f"note: peak memory {peak_mib:.0f} MiB; the single file forces at least "
-            f"{forced_mib:.0f} MiB of it: {done.numbered:,} numbered values, 8 bytes "
-            "each to point at, may be named again up to its end",
+            f"note: peak memory {peak_mib:.0f} MiB; the single-file format needs at least "
+            f"{least_mib:.0f} MiB of it: {done.numbered:,} numbered values, which the file may "
+            "refer to up to its end, at 8 bytes each",
             highlight=False,
         )
     out.print(f"{done.table}: {done.cells:,} cells, {done.columns} columns", highlight=False)
     if done.curves is not None:
         out.print(f"{done.curves}: every epoch", highlight=False)
-    out.print(f"`drnas bench info {done.table}` compares it with print", highlight=False)
+    out.print(
+        f"`drnas bench info {done.table}` compares it with published figures", highlight=False
+    )
 
 
 @app.command("info")
 @one_line_errors
 def bench_info(path: TableFile) -> None:
-    """What a table covers, its optima, and known cells beside the published figures."""
+    """Show what a table covers, its optima, and known cells beside the published figures."""
     from rich.table import Table as Printed
 
     from drnas_ray.benchmarks import report
@@ -79,13 +86,13 @@ def bench_info(path: TableFile) -> None:
     out.print(f"{table.label}: {table.cells:,} cells", highlight=False)
     for key, value in table.facts.items():
         out.print(f"  {key}  {escaped(value)}", highlight=False)
-    covered = Printed("column", "cells", "trainings a cell", "optimum", "index")
+    covered = Printed("column", "cells", "trainings per cell", "optimum", "index")
     for name, known, trainings, index, value in report.coverage(table):
         optimum = "" if index is None else f"{value:.2f}"
         covered.add_row(name, f"{known:,}", trainings, optimum, "" if index is None else str(index))
     out.print(covered)
     if "recipe_id" in table.facts:
-        _known_here(table)
+        _print_known_cells(table)
         return
     known_cells = report.known_cells(table)
     heads = [f"{one.name} {'' if one.index is None else one.index}" for one in known_cells]
@@ -93,17 +100,17 @@ def bench_info(path: TableFile) -> None:
     for place, (data, split) in enumerate(report.SIX):
         figures = [f"{one.here[place]:.2f} ({one.published[place]:.2f})" for one in known_cells]
         compared.add_row(f"{data} {split}", *figures)
-    compared.add_row("off by, at most", *(f"{one.deviation:.2f}" for one in known_cells))
+    compared.add_row("largest deviation", *(f"{one.deviation:.2f}" for one in known_cells))
     out.print(compared)
     out.print(
-        f"in brackets: as printed ({report.SOURCE}). Versions of the official file differ by up to "
+        f"in brackets: published ({report.SOURCE}). Versions of the official file differ by up to "
         f"{report.CLOSE}, the ResNet row by up to 0.7",
         highlight=False,
     )
 
 
-def _known_here(table: Any) -> None:
-    """Known cells in a table of cells trained here: no published figure compares with those."""
+def _print_known_cells(table: Any) -> None:
+    """Known cells in a table of cells trained here; no published figure is comparable."""
     from drnas_ray.benchmarks import report
 
     for name, index in report.KNOWN.items():
@@ -118,11 +125,14 @@ def bench_query(
     path: TableFile,
     cell: Annotated[str, typer.Argument(help="A cell's official string, or its number.")],
     hardware: Annotated[
-        Path | None, typer.Option(help="A table of latencies and energies to join.")
+        Path | None, typer.Option(help="Add latencies and energies from this table.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """All that a table knows of one cell. What it doesn't know is left out."""
+    """Print everything that a table knows about one cell; unknown figures are left out.
+
+    Example: `drnas bench query nb201.parquet 9930`
+    """
     import json
 
     from drnas_ray.benchmarks import report
@@ -144,35 +154,38 @@ def bench_build(
         str,
         typer.Option(
             "--out",
-            help="The folder of Parquet parts, or a URI such as s3://bucket/cells; called again, "
-            "it goes on.",
+            help="Folder for the trained cells, or a URI such as s3://bucket/cells; run again to "
+            "continue.",
         ),
     ],
     cells: Annotated[
-        str, typer.Option(help="all (6,466 that differ), 100-random, or a file with a cell a line.")
+        str,
+        typer.Option(help="all (6,466 distinct ones), 100-random, or a file with a cell per line."),
     ] = "all",
     recipe: Annotated[
         list[str] | None,
         typer.Option(
-            help="key=value of the training: epochs, channels, cells, batch_size, lr, "
+            help="A setting of the training as key=value: epochs, channels, cells, batch_size, lr, "
             "data.train_images; repeatable."
         ),
     ] = None,
     dataset: Annotated[str, typer.Option(help="A data set's name.")] = "digits",
     seeds: Annotated[str, typer.Option(help="0:3 for seeds 0 to 2, or a list: 1,5,7.")] = "0",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="At most so many at once; as many as fit if left out.")
+        int | None, typer.Option(min=1, help="Most workers at once; by default, as many as fit.")
     ] = None,
-    cpu: Annotated[float, typer.Option(help="CPUs, so threads, of a worker.")] = 1.0,
-    gpu: Annotated[float, typer.Option(help="GPU share of a worker, where there are GPUs.")] = 1.0,
+    cpu: Annotated[float, typer.Option(help="CPUs, and so threads, per worker.")] = 1.0,
+    gpu: Annotated[float, typer.Option(help="GPU share per worker, where there are GPUs.")] = 1.0,
     data_root: DataRoot = None,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
     ] = None,
 ) -> None:
-    """Train cells from scratch, many at once, and keep their validation figures.
+    """Train cells from scratch, in parallel, and keep their validation figures.
 
-    `benchmark.cache=DIR` lets multi-trial searches use them. What is there isn't trained again.
+    `benchmark.cache=DIR` lets multi-trial searches use them. Known cells aren't trained again.
+
+    Example: `drnas bench build --cells 100-random --recipe epochs=12 --seeds 0:3 --out cache`
     """
     from drnas_ray.config import validated
     from drnas_ray.config.overrides import parse_seeds
@@ -204,7 +217,7 @@ def bench_build(
         (_, cell, seed), why = next(iter(ended.failed.items()))
         err.print(
             f"{len(ended.failed)} of {ended.total} cells failed (the first: "
-            f"{escaped(cell)} seed {seed}: {escaped(why)}); run again to try them again",
+            f"{escaped(cell)} seed {seed}: {escaped(why)}); run again to retry them",
             highlight=False,
         )
         raise typer.Exit(1)

@@ -9,12 +9,12 @@ import typer
 
 from drnas_ray.cli.common import Seeds, Sets, err, escaped, one_line_errors, out
 
-app = typer.Typer(no_args_is_help=True, help="Cluster files for `ray up` and KubeRay: check, cost.")
+app = typer.Typer(no_args_is_help=True, help="Check cluster files and estimate sweeps.")
 
 
 @app.callback()
 def cluster() -> None:
-    """Cluster files for `ray up` and KubeRay: check, cost."""
+    """Check cluster files for `ray up` and KubeRay, and estimate what a sweep takes."""
 
 
 @app.command("check")
@@ -22,29 +22,32 @@ def cluster() -> None:
 def cluster_check(
     path: Annotated[Path, typer.Argument(help="cluster.yaml, or a file of clusters/.")],
     ready: Annotated[
-        bool, typer.Option("--ready", help="Also refuse what is still to fill in or to create.")
+        bool, typer.Option("--ready", help="Also refuse what is still to be filled in or created.")
     ] = False,
     estimate: Annotated[
-        str | None, typer.Option(help="Also say what this sweep (a preset or a file) will take.")
+        str | None, typer.Option(help="Also estimate what this sweep (a preset or a file) takes.")
     ] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="Results folder whose epochs give the step times; repeatable."),
+        typer.Option(help="Results folder with measured epoch times; repeatable."),
     ] = None,
     gpu_hours: Annotated[
-        float | None, typer.Option(min=0, help="Refuse a sweep that takes more GPU hours.")
+        float | None,
+        typer.Option(min=0, help="Refuse a sweep that takes more GPU hours than this."),
     ] = None,
     node: Annotated[
-        str | None, typer.Option(help="CPUs,GPUs of a worker, where the file doesn't say: 8,1.")
+        str | None, typer.Option(help="CPUs,GPUs per worker, if the file doesn't say: 8,1.")
     ] = None,
     seeds: Seeds = None,
     sets: Sets = None,
 ) -> None:
     """Find what is wrong with a cluster file before machines are started and paid for.
 
-    Knows `ray up` files for AWS and for your own machines, and KubeRay's. Every problem is one
-    line; exit code 2 if there is any. With --estimate it also says what a sweep takes there: trials
-    and epochs from its plan, hours only from epochs that were measured.
+    Checks files of `ray up` (AWS or your own machines) and of KubeRay. Every problem is one line,
+    and the exit code is 2 if there are any. --estimate adds what a sweep takes there: trials and
+    epochs from its plan, hours only from measured epochs.
+
+    Example: `drnas cluster check cluster.yaml --estimate demo --measured results/demo`
     """
     from drnas_ray.cluster import Level, check
     from drnas_ray.core.errors import UserError
@@ -62,7 +65,7 @@ def cluster_check(
     wrong = len(problems) + (len(todos) if ready else 0)
     if wrong:
         raise UserError(f"{path}: {wrong} to fix before the cluster can start")
-    left = f", to fill in or to create first: {len(todos)} (--ready refuses them)"
+    left = f"; still to fill in or create: {len(todos)} (--ready refuses them)"
     out.print(f"{path}: no problems{left if todos else ''}", highlight=False)
     if estimate is not None:
         _estimate(path, estimate, measured or [], gpu_hours, node, seeds, sets)
@@ -91,7 +94,7 @@ def _estimate(
 def _print_rows(result: Any) -> None:
     from rich.table import Table
 
-    table = Table("row", "data set", "trials", "epochs", "s an epoch", "hours", "measured on")
+    table = Table("row", "data set", "trials", "epochs", "s per epoch", "hours", "measured on")
     for row in result.rows:
         time, hours = row.epoch_time, row.seconds
         table.add_row(
@@ -107,25 +110,25 @@ def _print_rows(result: Any) -> None:
 
 
 def _print_hours(result: Any, path: Path, node: str | None) -> None:
-    """Totals: trials, hours of GPUs or of trials, places on the cluster, time on the clock."""
+    """Totals: trials, GPU hours or trial hours, trials at once, wall-clock time."""
     out.print(
-        f"{result.trials:,} trials (trainings from scratch: at most), "
+        f"{result.trials:,} trials (trainings from scratch: an upper bound), "
         f"{sum(row.epochs for row in result.rows):,} epochs",
         highlight=False,
     )
     if result.unmeasured:
         rows = ", ".join(sorted({row.label for row in result.unmeasured}))
         out.print(
-            f"no hours for: {escaped(rows)}: no measured epoch has their settings. Run the sweep "
-            "with one seed and few epochs where it will run, and give its folder to --measured",
+            f"no hours for {escaped(rows)}: no measured epoch has their settings. Run the sweep "
+            "with one seed and few epochs on such a machine, and give its folder to --measured",
             highlight=False,
         )
     if result.gpu_hours is not None:
         out.print(f"{result.gpu_hours:.1f} GPU hours", highlight=False)
     elif result.trial_hours:
         out.print(
-            f"{result.trial_hours:.2f} hours of the measured rows, one trial after another, on the "
-            "machines that they were measured on; on another device they differ",
+            f"{result.trial_hours:.2f} hours for the measured rows, one trial after another, on "
+            "the devices that they were measured on",
             highlight=False,
         )
     _print_wall(result, path, node)
@@ -136,12 +139,12 @@ def _print_wall(result: Any, path: Path, node: str | None) -> None:
 
     places = places_on(path, result.resources, node)
     for group in places.workers:
-        has = f"{group.cpus:g} CPUs, {group.gpus or 0:g} GPUs" if group.cpus else "size not known"
+        has = f"{group.cpus:g} CPUs, {group.gpus or 0:g} GPUs" if group.cpus else "size unknown"
         out.print(f"nodes: up to {group.most} '{group.name}' ({has})", highlight=False)
     if places.at_once is None:
-        out.print("give --node CPUS,GPUS for the time on the clock", highlight=False)
+        out.print("give --node CPUS,GPUS for the wall-clock time", highlight=False)
         return
     wall = result.wall_hours(places.at_once)
     at_once = min(places.at_once, result.max_concurrent or places.at_once)
-    clock = "" if wall is None else f", {wall:.2f} hours on the clock once all nodes are up"
+    clock = "" if wall is None else f", {wall:.2f} hours of wall-clock time once all nodes are up"
     out.print(f"{at_once} trials at once{clock}", highlight=False)

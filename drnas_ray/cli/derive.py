@@ -1,4 +1,4 @@
-"""The command that turns what a search learnt into cells and networks: drnas derive."""
+"""drnas derive: cells and networks from what a search learnt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drnas_ray.api.exports import Form
-from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import DataRoot, err, escaped, one_line_errors, out, print_warnings
 
 if TYPE_CHECKING:
     from analysis.derive.derive import Derived
@@ -25,59 +25,64 @@ def derive(
         typer.Argument(
             metavar="RUN|DIR",
             help="A results folder (all its runs), DIR/RUN-ID, a trial's folder, or a run id under "
-            "results/. An id may be cut short.",
+            "results/. An id may be abbreviated.",
         ),
     ],
     max_params: Annotated[
-        float | None, typer.Option(help="At most so many million parameters.")
+        float | None, typer.Option(help="Limit on parameters, in millions.")
     ] = None,
     max_flops: Annotated[
-        float | None, typer.Option(help="At most so many million multiply-adds an image.")
+        float | None, typer.Option(help="Limit on multiply-adds per image, in millions.")
     ] = None,
     max_latency: Annotated[
         list[str] | None,
-        typer.Option(metavar="DEVICE=MS", help="At most so many ms, by --hardware; repeatable."),
+        typer.Option(metavar="DEVICE=MS", help="Limit on latency (--hardware); repeatable."),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="So many cells of each run; 5 of one, 1 of many.")
+        int | None,
+        typer.Option(min=1, help="Cells per run; by default 5, or 1 if there are several runs."),
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Draw so many cells, rather than list all where that can be."),
+        typer.Option(min=1, help="Sample this many cells instead of listing the whole space."),
     ] = None,
     benchmark: Annotated[
-        Path | None, typer.Option(help="Add accuracies of this NAS-Bench-201 table.")
+        Path | None, typer.Option(help="Add accuracies from this NAS-Bench-201 table.")
     ] = None,
     hardware: Annotated[
-        Path | None, typer.Option(help="A table of latencies, laid out as HW-NAS-Bench's.")
+        Path | None, typer.Option(help="A table of latencies with the columns of HW-NAS-Bench.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Costs and figures for this data set, not the run's own.")
+        str | None, typer.Option(help="Data set of costs and accuracies, if not the run's own.")
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=1, help="C of the network; the retraining's, else 16.")
+        int | None,
+        typer.Option(
+            min=1, help="Channels (C) of the network; by default the retraining's, else 16."
+        ),
     ] = None,
     cells: Annotated[
-        int | None, typer.Option(min=1, help="N of the network; the retraining's, else 5.")
+        int | None,
+        typer.Option(min=1, help="Cells per stage (N); by default the retraining's, else 5."),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(min=2, help="Of a data set of your own files.")
+        int | None, typer.Option(min=2, help="Number of classes, for a data set of your own files.")
     ] = None,
     forms: Annotated[
         list[Form] | None,
-        typer.Option("--export", help="Write each run's best cell as this; repeatable."),
+        typer.Option("--export", help="Write each run's best cell in this form; repeatable."),
     ] = None,
     out_path: Annotated[
         Path | None,
-        typer.Option("--out", help="Where to: a folder, or a file for one; DIR/derived."),
+        typer.Option("--out", help="Folder, or file for a single export; by default DIR/derived."),
     ] = None,
     data_root: DataRoot = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """The most probable cells of what a search learnt, within limits on their cost.
+    """Derive the most probable cells from what a search learnt, within limits on their cost.
 
-    NAS-Bench-201's 15,625 cells are all looked at. `--export torch` writes a torch.export program,
-    `onnx` an ONNX model: with the retraining's weights where the run has such, else untrained.
+    All of NAS-Bench-201's 15,625 cells are considered. `--export torch` writes a torch.export
+    program, `onnx` an ONNX model: with the retraining's weights if the run has any, else untrained.
 
     Examples: `drnas derive results/demo --max-params 0.05`;
     `drnas derive results/nb201-table/4f2a --top 10 --hardware hw.parquet --max-latency edgegpu=4.5`
@@ -99,7 +104,7 @@ def derive(
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     latencies = None if hardware is None else Hardware(hardware)
     found = find_runs(place)
-    say(found.left_out)
+    print_warnings(found.left_out)
     target = check_target(out_path, forms or (), len(found.runs), found.folder)
     data = None if dataset is None else DataSettings(name=dataset)
     sized = [
@@ -115,8 +120,8 @@ def derive(
         benchmark=known,
         hardware=latencies,
     )
-    say(map(str, refused))
-    say(cautions(derived, known))
+    print_warnings(map(str, refused))
+    print_warnings(cautions(derived, known))
     few = not forms or len(derived) < 3
     shown = track(derived, "exporting", console=err, transient=True, disable=few)
     files = [file for one in shown for file in write(one, forms or (), target, data_root)]

@@ -1,4 +1,4 @@
-"""drnas figure: pictures of what searches left."""
+"""drnas figure: figures of searches and tunings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from drnas_ray.cli.common import Benchmark, err, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import Benchmark, err, escaped, one_line_errors, out, print_warnings
 
 app = typer.Typer()
 
 
-class Picture(StrEnum):
-    """What kind of file a figure is."""
+class FigureFormat(StrEnum):
+    """File format of a figure."""
 
     png = "png"
     svg = "svg"
@@ -26,20 +26,21 @@ class Picture(StrEnum):
 @one_line_errors
 def figure(
     name: Annotated[
-        str | None, typer.Argument(help="A figure's name, or all. Left out: list them.")
+        str | None, typer.Argument(help="A figure's name, or all; without one, figures are listed.")
     ] = None,
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders that sweeps or searches wrote.")
+        list[Path] | None, typer.Argument(help="Results folders of sweeps or searches.")
     ] = None,
     benchmark: Benchmark = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Where files go; figures in the first folder.")
+        Path | None,
+        typer.Option("--out", help="Folder to write to; by default `figures` in the first DIR."),
     ] = None,
-    form: Annotated[Picture, typer.Option("--format", help="Kind of file.")] = Picture.png,
+    form: Annotated[FigureFormat, typer.Option("--format", help="File format.")] = FigureFormat.png,
 ) -> None:
-    """Draw one figure, or all that the runs allow. Without a name: list the figures.
+    """Draw one figure, or all that the runs allow; without a name, list the figures.
 
-    `drnas figure trajectory DIR --benchmark TABLE` looks the cells up in a NAS-Bench-201 table.
+    Example: `drnas figure trajectory results/demo --benchmark nb201.parquet`
     """
     from analysis.figures import FIGURES
     from drnas_ray.core.errors import UserError, unknown_name
@@ -52,16 +53,16 @@ def figure(
     if name != "all" and name not in FIGURES:
         raise unknown_name("figure", name, [*FIGURES, "all"])
     if not folders:
-        raise UserError(f"no results folder: drnas figure {name} DIR")
+        raise UserError(f"no results folder for figure {name}: drnas figure {name} DIR")
     names = list(FIGURES) if name == "all" else [name]
     target = folders[0] / "figures" if out_dir is None else out_dir
     _draw(names, folders, benchmark, target, form)
 
 
 def _draw(
-    names: list[str], folders: list[Path], benchmark: Path | None, target: Path, form: Picture
+    names: list[str], folders: list[Path], benchmark: Path | None, target: Path, form: FigureFormat
 ) -> None:
-    """Draw these; of several, those that can't be drawn are listed with the reason."""
+    """Draw the figures; if there are several, list those that can't be drawn, with the reason."""
     from analysis.figures.drawing import draw_figures
     from analysis.records.benchmark import BenchmarkTable
     from analysis.records.load import load
@@ -71,8 +72,8 @@ def _draw(
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     with err.status("reading the runs") as status:
         data = load(folders)
-        say(data.warnings)
-        formats = FORMATS if form is Picture.all else (form.value,)
+        print_warnings(data.warnings)
+        formats = FORMATS if form is FigureFormat.all else (form.value,)
         drawn = draw_figures(
             names,
             data,

@@ -1,4 +1,4 @@
-"""Commands that list what there is: methods, presets, metrics."""
+"""Commands that list methods, presets and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ app = typer.Typer()
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show this method's own settings.")] = None,
 ) -> None:
-    """List the search methods, or one method's settings with their defaults."""
+    """List the search methods, or one method's settings with their defaults.
+
+    Example: `drnas methods pdarts`
+    """
     import json
 
     from drnas_ray.blackbox import BLACKBOX
@@ -54,7 +57,7 @@ def presets() -> None:
 @one_line_errors
 def metrics(
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="As the page docs/metrics.md.")
+        bool, typer.Option("--markdown", help="Print the page docs/metrics.md.")
     ] = False,
 ) -> None:
     """List the columns of an export, and the metrics that a tuning can optimise."""

@@ -1,4 +1,4 @@
-"""The command that writes the page about one or many sweeps."""
+"""drnas report: an HTML page about one or several sweeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from drnas_ray.cli.common import Benchmark, err, one_line_errors, out, say
+from drnas_ray.cli.common import Benchmark, err, one_line_errors, out, print_warnings
 
 app = typer.Typer()
 
@@ -16,21 +16,21 @@ app = typer.Typer()
 @one_line_errors
 def report(
     results: Annotated[
-        list[Path], typer.Argument(help="Folders that sweeps or searches wrote.", metavar="DIR...")
+        list[Path], typer.Argument(help="Results folders of sweeps or searches.", metavar="DIR...")
     ],
     benchmark: Benchmark = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="The page; report.html in the first DIR if left out."),
+        typer.Option("--out", help="File to write; by default report.html in the first DIR."),
     ] = None,
     runs: Annotated[
-        int, typer.Option(min=0, help="How many runs are shown in full, with their curves.")
+        int, typer.Option(min=0, help="How many runs to show in full, with their curves.")
     ] = 48,
 ) -> None:
     """Write one HTML page: warnings, tables, statistics, figures, what was run, every run.
 
-    The page is complete in itself: it opens without a network, on a phone and on paper. It can be
-    written at any moment, also while the sweep runs.
+    The page is self-contained: it works offline, on a phone and on paper. It can be written at any
+    time, even while the sweep runs.
     """
     from analysis.records.benchmark import BenchmarkTable
     from analysis.records.load import load
@@ -41,6 +41,6 @@ def report(
     with err.status("reading the runs") as status:
         collected = load(results)
         page = render(collected, known, runs, lambda what: status.update(f"drawing: {what}"))
-    say(collected.warnings)
+    print_warnings(collected.warnings)
     write(page, path)
     out.print(str(path), highlight=False)

@@ -1,4 +1,4 @@
-"""Commands that read what searches left: export, table, stats."""
+"""Commands that read results: export, table, stats."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drnas_ray.cli.common import Benchmark, Results, one_line_errors, out, say
-from drnas_ray.cli.stores import shown
+from drnas_ray.cli.common import Benchmark, Results, one_line_errors, out, print_warnings
+from drnas_ray.cli.stores import display_path
 from drnas_ray.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """As `analysis.tables.formats.Format`, which takes a second to import."""
+    """A copy of `analysis.tables.formats.Format`, which takes a second to import."""
 
     text = "text"
     markdown = "markdown"
@@ -33,18 +33,18 @@ class Format(StrEnum):
 Folders = Annotated[
     list[Path],
     typer.Argument(
-        help="Folders that sweeps or searches wrote, or exports of such.", metavar="DIR..."
+        help="Results folders of sweeps or searches, or of their exports.", metavar="DIR..."
     ),
 ]
 Form = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="Default: by the ending of --out, else text.", show_default=False
+        "--format", help="Default: by the suffix of --out, else text.", show_default=False
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Write it to this file (.txt .md .csv .tex .html .parquet)."),
+    typer.Option("--out", help="Write to this file (.txt .md .csv .tex .html .parquet)."),
 ]
 
 
@@ -53,16 +53,17 @@ Out = Annotated[
 def export(
     results: Results,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Where the files go; into DIR if left out.")
+        Path | None,
+        typer.Option("--out", help="Folder to write to; by default the results folder."),
     ] = None,
 ) -> None:
-    """Write runs.parquet, epochs.parquet and retrains.parquet, also of an unfinished sweep."""
+    """Write runs.parquet, epochs.parquet and retrains.parquet, even of an unfinished sweep."""
     from analysis.records.collect import export as export_folder
 
     exported = export_folder(results, out_dir)
-    say(exported.warnings)
+    print_warnings(exported.warnings)
     for path in exported.paths:
-        out.print(shown(path), highlight=False)
+        out.print(display_path(path), highlight=False)
 
 
 @app.command()
@@ -71,7 +72,7 @@ def table(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="Folders that sweeps or searches wrote, optionally preceded by the name of one of "
+            help="Results folders of sweeps or searches, optionally preceded by the name of one of "
             "the paper's tables: nb201, cifar10 or imagenet.",
             metavar="[nb201|cifar10|imagenet] DIR...",
         ),
@@ -80,17 +81,17 @@ def table(
     form: Form = None,
     file: Out = None,
 ) -> None:
-    """Mean ± std (n) over seeds, a row a method; or a table of the paper, ours beside it.
+    """Compare methods: mean ± std (n) over seeds; or a table of the paper, ours beside it.
 
     `drnas table DIR` compares the methods of a sweep by the test accuracy of cells trained from
     scratch, or with `--benchmark TABLE` by the benchmark's figures of those cells. Several folders
     are compared as one.
 
-    `drnas table nb201 DIR --benchmark TABLE` prints the paper's NAS-Bench-201 table, every row,
-    published and ours; `cifar10` and `imagenet` are its other two. What was not run says so;
-    without DIR it is the published figures alone. (A folder of such a name: `./nb201`.)
+    `drnas table nb201 DIR --benchmark TABLE` prints every row of the paper's NAS-Bench-201 table,
+    published and ours; `cifar10` and `imagenet` are its other two. Rows that were not run say so;
+    without DIR, only published figures are shown. (For a folder of that name, write `./nb201`.)
 
-    CSV and Parquet hold the numbers in full, one row a figure.
+    CSV and Parquet have unrounded numbers, one per row.
     """
     from analysis.paper.table import paper_table
     from analysis.records.benchmark import BenchmarkTable
@@ -103,12 +104,12 @@ def table(
     name = what[0] if what[0] in NAMES else None
     folders = [Path(text) for text in (what if name is None else what[1:])]
     runs, warnings = load_runs(folders) if folders else (None, ())
-    say(warnings)
+    print_warnings(warnings)
     if name is not None:
         title = f"{published(name).title}: published and ours"
-        _give(paper_table(name, runs, known), form, file, title)
+        _output(paper_table(name, runs, known), form, file, title)
     elif runs is not None:
-        _give(comparison(runs, known), form, file, "Methods compared")
+        _output(comparison(runs, known), form, file, "Methods compared")
 
 
 @app.command()
@@ -117,11 +118,11 @@ def stats(
     folders: Folders,
     benchmark: Benchmark = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="Compare methods two by two over common seeds instead.")
+        bool, typer.Option("--pairs", help="Compare methods in pairs over common seeds instead.")
     ] = False,
     against: Annotated[
         str | None,
-        typer.Option(help="With --pairs: compare all others with this method alone."),
+        typer.Option(help="With --pairs: compare all others with this method only."),
     ] = None,
     form: Form = None,
     file: Out = None,
@@ -141,31 +142,33 @@ def stats(
     from analysis.tables.statistics import paired_table, statistics_table
 
     if against is not None and not pairs:
-        raise UserError(f"--against {against} compares pairs: add --pairs")
+        raise UserError(f"--against {against} needs --pairs: add it")
     form = _checked(form, file)
     known = None if benchmark is None else BenchmarkTable.open(benchmark)
     runs, warnings = load_runs(folders)
-    say(warnings)
+    print_warnings(warnings)
     if pairs:
         made = paired_table(paired(runs, known, against), known)
-        _give(made, form, file, "Methods compared over common seeds")
+        _output(made, form, file, "Methods compared over common seeds")
     else:
-        _give(statistics_table(statistics(runs, known), known), form, file, "Statistics over seeds")
+        _output(
+            statistics_table(statistics(runs, known), known), form, file, "Statistics over seeds"
+        )
 
 
 def _checked(form: Format | None, file: Path | None) -> Format:
-    """The format to write. Raises UserError where neither says it, before anything is read."""
+    """The format to write. Raises UserError for a bad format or file, before anything is read."""
     from analysis.tables.formats import format_of
 
     chosen = Format(format_of(file)) if form is None and file is not None else form
     if chosen is Format.parquet and file is None and sys.stdout.isatty():
-        raise UserError("--format parquet is not text: name a file with --out")
+        raise UserError("--format parquet can't be shown on a terminal: name a file with --out")
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--out {file}: there is no folder {file.parent}")
     return chosen or Format.text
 
 
-def _give(made: Table, form: Format, file: Path | None, title: str) -> None:
+def _output(made: Table, form: Format, file: Path | None, title: str) -> None:
     """Print the table, or write it to the file."""
     from analysis.tables import formats
     from analysis.tables.render import to_rich

@@ -16,9 +16,9 @@ from drnas_ray.cli.common import (
     escaped,
     one_line_errors,
     out,
-    say,
+    print_warnings,
 )
-from drnas_ray.cli.stores import shown, store_of
+from drnas_ray.cli.stores import display_path, store_of
 
 if TYPE_CHECKING:
     from analysis.publish import Published
@@ -36,7 +36,7 @@ def demo(
     """DrNAS, DARTS (1st, 2nd order) and uniform cells on real digits: minutes on two cores.
 
     Searches through Ray Tune, trains the derived cells from scratch, exports Parquet, draws the
-    cells and prints the table. Called again, it goes on where it stopped.
+    cells and prints the table. Run again, it continues where it stopped.
     """
     from drnas_ray.results.layout import SWEEP_FILE
     from drnas_ray.sweeps.spec.sweep import load_sweep
@@ -50,7 +50,7 @@ def demo(
 def sweep(
     source: Annotated[str, typer.Argument(help="A sweep file (YAML), or a preset's name.")],
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Results folder; results/NAME if left out.")
+        Path | None, typer.Option("--out", help="Results folder; by default results/NAME.")
     ] = None,
     seeds: Seeds = None,
     sets: Sets = None,
@@ -59,22 +59,25 @@ def sweep(
         str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and list, run nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check the sweep and list its runs, without running any."),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with this sweep's folder.")
+        bool, typer.Option("--resume", help="Continue this sweep in its folder.")
     ] = False,
     benchmark: Benchmark = None,
 ) -> None:
     """Search every method x data set x grid value x seed of a sweep file through Ray Tune.
 
-    With a `search:` section HyperOpt chooses settings in place of the grid.
+    With a `search:` section, HyperOpt chooses settings in place of the grid.
+
+    Example: `drnas sweep nb201-mini --seeds 0:5 --set epochs=10 --out results/mini`
     """
     from drnas_ray.sweeps.spec.sweep import load_sweep
 
     planned = load_sweep(source, sets or (), seeds)
     if dry_run:
-        _list(planned)
+        _print_plan(planned)
         return
     folder = out_dir or Path("results") / planned.name
     _sweep(
@@ -82,13 +85,13 @@ def sweep(
     )
 
 
-def _list(planned: Any) -> None:
-    from drnas_ray.cli.tuning import list_plan
+def _print_plan(planned: Any) -> None:
+    from drnas_ray.cli.tuning import print_tuning_plan
     from drnas_ray.sweeps.plan.check import checked_plan
     from drnas_ray.sweeps.tune.plan import plan_tuning
 
     if planned.search is not None:
-        list_plan(plan_tuning(planned))
+        print_tuning_plan(plan_tuning(planned))
         return
     runs = checked_plan(planned)
     for run in runs:
@@ -115,7 +118,9 @@ def _sweep(
     from analysis.records.collect import export
     from drnas_ray.api import sweeps
 
-    known = None if benchmark is None else BenchmarkTable.open(benchmark)  # wrong? Say so now.
+    known = (
+        None if benchmark is None else BenchmarkTable.open(benchmark)
+    )  # a bad table fails before the sweep
     sweeps.run(
         planned,
         folder,
@@ -125,39 +130,40 @@ def _sweep(
         store=store_of(folder),
     )
     if planned.search is not None:
-        from drnas_ray.cli.tuning import show
+        from drnas_ray.cli.tuning import print_tuning
 
         exported = export(folder)
         tuned = publish_tuning(folder)
         runs = tuned.runs
-        say(exported.warnings)
-        show(tuned)
-        _say_where(exported)
+        print_warnings(exported.warnings)
+        print_tuning(tuned)
+        _print_exported(exported)
     else:
         published = publish(folder, known)
         runs = published.runs
-        say(published.exported.warnings)
-        _say_published(published, folder)
+        print_warnings(published.exported.warnings)
+        _print_published(published, folder)
     left = unfinished(runs)
-    if left is not None:  # a script must not take the table for the whole sweep
+    if left is not None:  # tells a script that the table is incomplete
         err.print(escaped(left), highlight=False)
         raise typer.Exit(1)
 
 
-def _say_published(published: Published, folder: Path) -> None:
-    """The table, and where everything lies."""
+def _print_published(published: Published, folder: Path) -> None:
+    """Print the table and the paths of everything written."""
     from analysis.tables.render import to_rich
 
     out.print(to_rich(published.table))
-    _say_where(published.exported)
-    out.print("table     " + "  ".join(map(shown, published.tables)), highlight=False)
+    _print_exported(published.exported)
+    out.print("table     " + "  ".join(map(display_path, published.tables)), highlight=False)
     out.print(
-        f"pictures  {shown(folder / 'cells')} ({len(published.pictures)} files)", highlight=False
+        f"pictures  {display_path(folder / 'cells')} ({len(published.pictures)} files)",
+        highlight=False,
     )
 
 
-def _say_where(exported: Export) -> None:
-    out.print("Parquet   " + "  ".join(map(shown, exported.paths)), highlight=False)
+def _print_exported(exported: Export) -> None:
+    out.print("Parquet   " + "  ".join(map(display_path, exported.paths)), highlight=False)
 
 
 @app.command()
@@ -168,13 +174,19 @@ def search(
     seed: Annotated[int, typer.Option(help="The run's seed.")] = 0,
     sets: Sets = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Results folder; results/METHOD-DATASET-sSEED.")
+        Path | None,
+        typer.Option("--out", help="Results folder; by default results/METHOD-DATASET-sSEED."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     data_root: DataRoot = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run's folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue this run in its folder.")
+    ] = False,
 ) -> None:
-    """One search in this process, without Ray. Its folder is like a sweep's."""
+    """Run one search in this process, without Ray. Its folder is like a sweep's.
+
+    Example: `drnas search gdas --seed 1 --set epochs=10 --out results/gdas`
+    """
     from drnas_ray.config import merged, validated
     from drnas_ray.config.overrides import parse_overrides
     from drnas_ray.sweeps.local import run_search
@@ -194,7 +206,7 @@ def search(
     folder = out_dir or Path("results") / name
     record = run_search(planned, folder, data_root=data_root, resume=resume, report=_report_epoch)
     out.print(f"{record['status']}: {record['genotype']}", highlight=False)
-    out.print(f"record: {folder}; `drnas export {folder}` makes Parquet of it", highlight=False)
+    out.print(f"results: {folder}; `drnas export {folder}` writes them as Parquet", highlight=False)
 
 
 def _report_epoch(record: dict[str, Any], epochs: int) -> None:

@@ -1,4 +1,4 @@
-"""`drnas status`: how far a sweep is."""
+"""drnas status: the progress of a sweep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from drnas_ray.cli.common import Results, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import Results, escaped, one_line_errors, out, print_warnings
 
 app = typer.Typer()
 
@@ -17,9 +17,9 @@ app = typer.Typer()
 @one_line_errors
 def status(
     results: Results,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """How far a sweep is, while it runs or after it died: done, running, failed, time left."""
+    """Show a sweep's progress, while it runs or after it died: done, failed, time left."""
     import json
 
     from analysis.progress.gpu_share import gpu_shares
@@ -34,10 +34,10 @@ def status(
         sys.stdout.write(json.dumps(as_plain(found, shares, collected.warnings)) + "\n")
         return
     out.print(_progress(found))
-    _say_where(found)
+    _print_state(found)
     for gpu in shares:
         out.print(_share(gpu), highlight=False)
-    say(collected.warnings)
+    print_warnings(collected.warnings)
 
 
 def _progress(found: Any) -> Any:
@@ -45,7 +45,7 @@ def _progress(found: Any) -> Any:
 
     from drnas_ray.results.status import Status
 
-    # Only statuses that occur: all of them would leave no room for names on 80 columns.
+    # Only statuses that occur: with all of them, names would not fit into 80 columns.
     rows = found.groups.to_dict("records")
     statuses = [status for status in Status if any(row[status] for row in rows)]
     table = Printed("", "", "data set")
@@ -60,11 +60,11 @@ def _progress(found: Any) -> Any:
     return table
 
 
-def _say_where(found: Any) -> None:
+def _print_state(found: Any) -> None:
     if math.isnan(found.quiet_s):
         out.print("nothing has reported yet", highlight=False)
     elif found.running:
-        word = "running" if found.alive else "begun, and silent: stopped or dead?"
+        word = "running" if found.alive else "begun but silent: stopped or dead?"
         left = "" if math.isnan(found.left_s) else f", about {_time(found.left_s)} left"
         out.print(
             f"{found.running} trials {word}; the last report was {_time(found.quiet_s)} ago"
@@ -72,7 +72,7 @@ def _say_where(found: Any) -> None:
             highlight=False,
         )
         if not found.alive:
-            out.print("`drnas sweep ... --resume` goes on where it stopped", highlight=False)
+            out.print("`drnas sweep ... --resume` continues where it stopped", highlight=False)
     for error in found.errors[:5]:
         out.print(f"failed: {escaped(error)}", highlight=False)
     if len(found.errors) > 5:
@@ -81,12 +81,12 @@ def _say_where(found: Any) -> None:
 
 def _share(gpu: Any) -> str:
     took = (
-        f"{escaped(gpu.device)}: a trial took {gpu.peak_mib / 1024:.1f} GiB at most "
-        f"of {gpu.total_mib / 1024:.1f}"
+        f"{escaped(gpu.device)}: a trial used at most {gpu.peak_mib / 1024:.1f} "
+        f"of {gpu.total_mib / 1024:.1f} GiB"
     )
     if not gpu.fit:
         return f"{took}: nearly all of it, so one at a time (resources.gpu=1)"
-    return f"{took}: {gpu.fit} at once fit (resources.gpu={gpu.share:g})"
+    return f"{took}: {gpu.fit} fit at once (resources.gpu={gpu.share:g})"
 
 
 def _time(seconds: float) -> str:

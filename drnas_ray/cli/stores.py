@@ -1,7 +1,7 @@
-"""Results on a shared store from the command line: a URI where a folder is asked for.
+"""Results on a shared store: commands accept a URI in place of a folder.
 
-Commands work on a local copy that is here for the time of the command; what they add to it is
-brought back at the end, also after an error.
+A command works on a temporary local copy; what it adds is copied back at the end, even after an
+error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drnas_ray.results.layout import is_read, is_trial_file
 if TYPE_CHECKING:
     from drnas_ray.core.stores import Store
 
-# Not http, ray or sqlite: those are given for other things than results.
+# Not http, ray or sqlite, whose URIs are options of other kinds.
 _URI = re.compile(r"(?P<option>--[\w-]+=)?(?P<uri>(?:s3|gs|gcs|abfs|abfss|hdfs)://\S+)")
 _copies: dict[Path, Store] = {}
 
@@ -54,12 +54,12 @@ def _replaced(arg: str, below: Path) -> str:
 
 
 def store_of(folder: Path) -> Store | None:
-    """The store whose local copy this is, None for an ordinary folder."""
+    """The store that this folder is a local copy of, None for an ordinary folder."""
     return _copies.get(folder)
 
 
-def shown(path: Path) -> str:
-    """A path for people: on the store, where it is in a local copy of one."""
+def display_path(path: Path) -> str:
+    """The path to print: on the store, if it is in a local copy of one."""
     for folder, store in _copies.items():
         if path == folder or folder in path.parents:
             place, sign, query = store.uri.partition("?")

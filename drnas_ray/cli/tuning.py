@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drnas_ray.cli.common import Results, err, escaped, one_line_errors, out, say
+from drnas_ray.cli.common import Results, err, escaped, one_line_errors, out, print_warnings
 
 if TYPE_CHECKING:
     from analysis.publish import PublishedTuning
@@ -18,21 +18,21 @@ app = typer.Typer()
 @one_line_errors
 def tuning(
     results: Results,
-    most: Annotated[int, typer.Option("--best", min=1, help="So many points are listed.")] = 10,
+    most: Annotated[int, typer.Option("--best", min=1, help="How many points to list.")] = 10,
 ) -> None:
-    """The best points of a sweep with a `search:` section, what mattered, and two pictures.
+    """List the best points of a sweep with a `search:` section, and which settings matter.
 
     Also writes best.csv, tuning-parallel and tuning-importance (png) into the folder.
     """
     from analysis.publish import publish_tuning
 
     found = publish_tuning(results, most)
-    say(found.warnings)
-    show(found)
+    print_warnings(found.warnings)
+    print_tuning(found)
 
 
-def show(found: PublishedTuning) -> None:
-    """Print the best points, what mattered, and where the files lie."""
+def print_tuning(found: PublishedTuning) -> None:
+    """Print the best points, which settings matter, and the paths of the files."""
     from analysis.tuning.results import tuning_notes
 
     out.print(_printable(found.best))
@@ -67,8 +67,8 @@ def _printable(frame: Any) -> Any:
     return table
 
 
-def list_plan(tuning: Any) -> None:
-    """What a tuned sweep would do; for `--dry-run`."""
+def print_tuning_plan(tuning: Any) -> None:
+    """Print what a tuned sweep would do; for `--dry-run`."""
     spec, sweep = tuning.spec, tuning.sweep
     out.print(f"{tuning.label} on {tuning.tried[0].config.data.label}", highlight=False)
     for dim in tuning.dims:

@@ -147,8 +147,8 @@ def test_a_measured_folder_gives_the_hours(tmp_path: Path, monkeypatch: pytest.M
     code, out, err = cluster("cluster.yaml", "--estimate", file, "--measured", folder)
     assert code == 0, err
     assert f"{pace.epoch_s:.3g}" in out
-    assert "3 trials (trainings from scratch: at most), 12 epochs" in out
-    assert "on the machines that they were measured on" in out
+    assert "3 trials (trainings from scratch: an upper bound), 12 epochs" in out
+    assert "on the devices that they were measured on" in out
     assert "GPU hours" not in out
     assert "8 trials at once" in out
     code, _, err = cluster(
@@ -162,7 +162,7 @@ def test_rows_without_measurements_are_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(ROOT)
     code, out, _ = cluster("clusters/onprem.yaml", "--estimate", "demo", "--node", "8,0")
     assert code == 0
-    assert "no hours for: " in out
+    assert "no hours for " in out
     assert "16 trials at once\n" in out
 
 

@@ -16,7 +16,7 @@ from sweep_runs import assert_same
 
 from drnas_ray.benchmarks.cache import CellCache
 from drnas_ray.cli import main
-from drnas_ray.cli.stores import local_copies, shown, store_of
+from drnas_ray.cli.stores import display_path, local_copies, store_of
 from drnas_ray.core.errors import UserError
 from drnas_ray.core.stores import Store
 from drnas_ray.results.layout import is_read, is_trial_file
@@ -110,7 +110,7 @@ def test_the_command_line_works_on_a_copy(bucket):
         assert (folder / "sweep.json").read_text() == "{}"
         assert args[2].startswith("--out=/") and args[3:] == ["--set", "track.mlflow=http://h/x"]
         assert store_of(folder).uri == uri
-        assert shown(folder / "table.md").startswith("s3://drnas/copied/table.md?")
+        assert display_path(folder / "table.md").startswith("s3://drnas/copied/table.md?")
         (folder / "table.md").write_text("done")
     assert Store.open(uri).read("table.md") == b"done"
     assert not folder.exists() and store_of(folder) is None

@@ -116,7 +116,7 @@ def test_a_benchmark_adds_accuracies_of_the_data_set(one, made_up_table):
     known = json.loads(invoke(*args, "--dataset", "cifar100").stdout)["runs"][0]["cells"][0]
     assert known["valid_acc_pct"] == NB201.index(BEST) / 200 + 1
     result = invoke(*args)
-    assert "no figures for 'digits': name one with --dataset" in result.stderr
+    assert "no figures for 'digits': give --dataset" in result.stderr
     assert json.loads(result.stdout)["runs"][0]["cells"][0]["valid_acc_pct"] is None
 
 

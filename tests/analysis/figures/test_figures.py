@@ -430,7 +430,7 @@ def test_wrong_names_and_folders(tmp_path):
     result = invoke("trajektory", tmp_path)
     assert result.exit_code == 2
     assert "unknown figure 'trajektory': did you mean 'trajectory'?" in result.output
-    assert "no results folder: drnas figure skips DIR" in invoke("skips").output
+    assert "no results folder for figure skips: drnas figure skips DIR" in invoke("skips").output
     assert "is not a results folder" in invoke("skips", tmp_path).output
 
 

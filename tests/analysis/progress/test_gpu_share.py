@@ -45,7 +45,7 @@ def test_no_gpu_no_advice(fake):
 def test_status_says_how_many_fit(fake):
     out = measured(fake, [3174.0], 81559.0)
     shown = CliRunner().invoke(app, ["status", str(out)])
-    said = f"{GPU}: a trial took 3.1 GiB at most of 79.6: 19 at once fit (resources.gpu=0.052)"
+    said = f"{GPU}: a trial used at most 3.1 of 79.6 GiB: 19 fit at once (resources.gpu=0.052)"
     assert said in " ".join(shown.stdout.split())
     told = json.loads(CliRunner().invoke(app, ["status", str(out), "--json"]).stdout)
     assert told["gpus"][0]["fit"] == 19
