@@ -12,7 +12,7 @@ from drnas_ray.results.journal import Point
 from drnas_ray.results.manifest import RetrainJob, RunEntry, SweepFile
 from drnas_ray.results.metrics import METRICS, How, Metric, Summary
 from drnas_ray.results.records import Record
-from drnas_ray.results.status import ENDED
+from drnas_ray.results.status import ENDED, Status
 from drnas_ray.results.trial import Row
 from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import NB201
@@ -72,7 +72,7 @@ def _summary(record: Record, name: str, how: How) -> Any:
         case "answer":
             return record.answer.get(name)
         case "done":
-            return record.last.get(name) if record.status == "done" else None
+            return record.last.get(name) if record.status == Status.done else None
         case "max":
             return max((row[name] for row in record.rows if row[name] is not None), default=None)
         case "sum":

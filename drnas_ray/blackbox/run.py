@@ -16,6 +16,7 @@ from drnas_ray.blackbox import BLACKBOX
 from drnas_ray.blackbox.base import History
 from drnas_ray.config import BlackBoxConfig, QueryConfig
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.status import step_status
 from drnas_ray.spaces import space_named
 
 
@@ -37,7 +38,7 @@ class BlackBoxRun:
         """The record of the step."""
         begun = time.perf_counter()
         self.epoch += 1
-        record: dict[str, Any] = {"epoch": self.epoch, "status": "done"}
+        record: dict[str, Any] = {"epoch": self.epoch, "status": step_status(finished=True)}
         if self.benchmark is None:
             record["genotype"] = self.method.ask(self.rng)
         else:
@@ -49,9 +50,9 @@ class BlackBoxRun:
     def _search(self, benchmark: Benchmark) -> dict[str, Any]:
         """One query, or all of them where they are cheap."""
         assert isinstance(self.config, QueryConfig)
-        status = "running"
-        while status == "running":
-            status = self._query(benchmark, self.config)
+        finished = False
+        while not finished:
+            finished = self._query(benchmark, self.config)
             if not benchmark.cheap:
                 break
         if not self.history:
@@ -62,25 +63,24 @@ class BlackBoxRun:
         genotype = self.method.answer(self.history)
         costs = [cost for _, _, cost in self.history if cost is not None]
         return {
-            "status": status,
+            "status": step_status(finished=finished),
             "genotype": genotype,
             "val_acc_pct": max(accuracy for _, accuracy, _ in self.history),
             "queries": len(self.history),
             "simulated_s": sum(costs) if costs else None,
         }
 
-    def _query(self, benchmark: Benchmark, config: QueryConfig) -> str:
-        """Ask and tell once; `done` when the budget is spent, not counting a cell beyond it."""
+    def _query(self, benchmark: Benchmark, config: QueryConfig) -> bool:
+        """Ask and tell once; whether the budget is spent, not counting a cell beyond it."""
         genotype = self.method.ask(self.rng)
         answer = benchmark.query(genotype)
         if config.budget_s is not None:
             spent = sum(cost or 0.0 for _, _, cost in self.history) + (answer.cost_s or 0.0)
             if spent > config.budget_s:
-                return "done"
+                return True
         self.method.tell(genotype, answer.val_acc_pct)
         self.history.append((genotype, answer.val_acc_pct, answer.cost_s))
-        asked_all = config.queries is not None and len(self.history) >= config.queries
-        return "done" if asked_all else "running"
+        return config.queries is not None and len(self.history) >= config.queries
 
     def state_dict(self) -> dict[str, Any]:
         """The settings and the history, from which the method's own state follows."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 from drnas_ray.benchmarks.cache import CellCache, Row
 from drnas_ray.benchmarks.columns import CELLS, column_of, prefix_of, validation_network
 from drnas_ray.core.errors import UserError
+from drnas_ray.results.status import Status
 from drnas_ray.spaces.nb201 import NB201
 
 _SPACE = NB201()
@@ -44,7 +45,7 @@ def trained_columns(
         raise UserError(f"{source} has cells of space '{first['space']}': tables need nb201")
     cells: dict[str, dict[int, Row]] = {}
     for row in rows:
-        if row["status"] == "done":
+        if row["status"] == Status.done:
             cells.setdefault(row["arch"], {})[row["seed"]] = row
     groups = [cells.get(_SPACE.canonical(_SPACE.cell(index)), {}) for index in range(CELLS)]
     dataset = str(json.loads(first["recipe"])["data"]["name"])

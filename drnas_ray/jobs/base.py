@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from drnas_ray.jobs import checkpoint
+from drnas_ray.results.status import Status
 
 
 class Computation(Protocol):
@@ -50,7 +51,7 @@ class Job(ABC):
     @property
     def ended(self) -> bool:
         """Nothing is left to do."""
-        return bool(self.records) and self.records[-1]["status"] != "running"
+        return bool(self.records) and self.records[-1]["status"] != Status.running
 
     @abstractmethod
     def step(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from drnas_ray.core.errors import UserError
 from drnas_ray.jobs import checkpoint
 from drnas_ray.jobs.base import Job
 from drnas_ray.jobs.single import SingleJob
+from drnas_ray.results.status import Status, step_status
 
 STEP_S = 1.0
 """A step of a batch starts the next run until this much time has passed."""
@@ -43,7 +44,7 @@ class BatchJob(Job):
             run = start()
             run.restarts = self.restarts
             record = run.step()
-            assert record["status"] != "running"  # else a kill would lose more than one step
+            assert record["status"] != Status.running  # else a kill would lose more than one step
             self.records.append(record)
             if time.perf_counter() - begun >= STEP_S:
                 break
@@ -52,7 +53,7 @@ class BatchJob(Job):
             "runs": self.records if self.ended else self.records[before:],
             "epoch": len(self.records),
             "wall_s": took / max(len(self.records) - before, 1),
-            "status": "done" if self.ended else "running",
+            "status": step_status(finished=self.ended),
         }
 
     def computation_state(self) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def objective(figures: Sequence[float | None]) -> float:
 
 
 def _status(statuses: Sequence[str]) -> str:
-    if "diverged" in statuses:
-        return "diverged"
-    return "done" if all(status == "done" for status in statuses) else "running"
+    return step_status(
+        finished=all(status == Status.done for status in statuses),
+        diverged=Status.diverged in statuses,
+    )

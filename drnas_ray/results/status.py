@@ -46,6 +46,11 @@ BEST_FIRST = (
 """Of several records of one run, the one whose status comes first counts."""
 
 
+def step_status(*, finished: bool, diverged: bool = False) -> str:
+    """The status that the record of a step has, as files contain it: whether more is to come."""
+    return (Status.diverged if diverged else Status.done if finished else Status.running).value
+
+
 def counts_text(statuses: Iterable[str]) -> str:
     """`2 stopped early, 1 failed`: how many have each status but `done`, empty if none has."""
     counts = Counter(statuses)

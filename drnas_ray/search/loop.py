@@ -14,6 +14,7 @@ import torch
 
 from drnas_ray.core.archsample import ArchSample
 from drnas_ray.data.batches import batch_count, eval_batches, train_batches
+from drnas_ray.results.status import step_status
 from drnas_ray.search.clock import Clock
 from drnas_ray.search.diagnostics import diagnose
 from drnas_ray.search.stages import enter_stage
@@ -87,7 +88,7 @@ def search_epoch(run: Run) -> dict[str, Any]:
     diverged = not math.isfinite(train_loss) or architecture["entropy_nats"] is None
     if not diverged:
         record |= diagnose(run)  # after the time and memory of the search itself are taken
-    record["status"] = "diverged" if diverged else "done" if run.finished else "running"
+    record["status"] = step_status(finished=run.finished, diverged=diverged)
     return record
 
 

@@ -13,6 +13,7 @@ from drnas_ray.benchmarks.base import Answer, Benchmark
 from drnas_ray.benchmarks.cache import CellCache, Row
 from drnas_ray.config import CellRecipe, QueryConfig, RetrainConfig
 from drnas_ray.data.images import DataInfo, ImageSet
+from drnas_ray.results.status import Status
 from drnas_ray.search.device import device_name
 from drnas_ray.search.training import Training
 from drnas_ray.spaces import space_named
@@ -34,9 +35,9 @@ def train_cell(
         **recipe.train.model_dump(),
     )
     training = Training(config, halves, device)
-    while (record := training.step())["status"] == "running":
+    while (record := training.step())["status"] == Status.running:
         pass
-    done = record["status"] == "done"
+    done = record["status"] == Status.done
     return {
         "recipe_id": recipe.id(),
         "arch": cell,

@@ -12,6 +12,7 @@ from drnas_ray.config import RetrainConfig
 from drnas_ray.data.batches import batch_count, eval_batches, train_batches
 from drnas_ray.data.images import DataInfo, ImageSet
 from drnas_ray.networks import NETWORKS
+from drnas_ray.results.status import step_status
 from drnas_ray.search.clock import Clock
 from drnas_ray.search.rng import RandomState
 from drnas_ray.search.schedule import cosine
@@ -72,7 +73,7 @@ class Training:
         diverged = not math.isfinite(loss)
         if self.finished and not diverged:
             record["test_loss"], record["test_acc_pct"] = self._test()
-        record["status"] = "diverged" if diverged else "done" if self.finished else "running"
+        record["status"] = step_status(finished=self.finished, diverged=diverged)
         return {**record, **clock.seconds()}
 
     def _train(self) -> tuple[float, float]:

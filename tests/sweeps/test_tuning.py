@@ -306,7 +306,7 @@ def space(**key: Any) -> dict[str, Any]:
         ({"trials": 0}, "search.trials=0"),
         ({"n_initial_points": None}, "search.n_initial_points"),
         ({"seeds_at_once": 2}, "unknown setting 'search.seeds_at_once'"),
-        ({"points": [{"arch.lr": 0.01}]}, "a point sets every key"),
+        ({"points": [{"arch.lr": 0.01}]}, "a point must set every key of the space"),
         ({"points": [{"arch.lr": 9.0, "method.penalty": "l2"}]}, "not a value of its dimension"),
         ({"points": [{"arch.lr": 0.01, "method.penalty": "l3"}]}, "not one of its options"),
         ({"scheduler": "hyperband"}, "search.scheduler='hyperband'"),

@@ -110,7 +110,7 @@ def _check_points(spec: TuningSpec, dims: tuple[Dimension, ...]) -> None:
         if set(point) != keys:
             raise UserError(
                 f"search.points[{number}] sets {sorted(point)}, and a point must set every key of "
-                f"the space:  {sorted(keys)}"
+                f"the space: {sorted(keys)}"
             )
         for dim in dims:
             dim.raw(point[dim.key])

@@ -9,6 +9,7 @@ from ray.tune.search import Searcher
 
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.journal import Journal, Point, PointStatus
+from drnas_ray.results.status import Status
 from drnas_ray.sweeps.tune.plan import Tuning
 from drnas_ray.sweeps.tune.tpe import suggest
 
@@ -91,7 +92,7 @@ class PointSearcher(Searcher):
             return
         # Tune passes the last result only to this method.
         self.journal.report(number, int(result["epoch"]), float(result["objective"]))
-        if result["status"] == "running":
+        if result["status"] == Status.running:
             self.cut_short(number, int(result["epoch"]))
         else:
             self.journal.end(number, str(result["status"]))
