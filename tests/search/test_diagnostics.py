@@ -90,7 +90,9 @@ def test_a_method_without_what_is_measured_is_refused(tiny_config, method, key):
 
 @pytest.mark.parametrize("method", BLACKBOX)
 def test_a_method_without_a_supernet_is_refused(method):
-    with pytest.raises(UserError, match=f"^diagnostics with method {method}: it has no supernet"):
+    with pytest.raises(
+        UserError, match=f"^diagnostics with method {method}: it applies to a supernet only"
+    ):
         run_config({"method": method, "data": {"name": "digits"}, "diagnostics": {"hessian": 1}})
 
 
