@@ -37,8 +37,8 @@ class Published:
 def publish(results: Path, benchmark: BenchmarkTable | None = None) -> Published:
     """Export, tabulate (table.md, table.csv) and draw every derived cell (cells/).
 
-    benchmark: tabulate its figures of the cells instead of those of retrainings. Raises UserError
-    where the folder can't be read or written.
+    benchmark: tabulate its accuracies of the cells instead of those of retrainings. Raises
+    UserError if the folder can't be read or written.
     """
     exported = export(results)
     runs = read_runs(results)
@@ -51,7 +51,7 @@ def publish(results: Path, benchmark: BenchmarkTable | None = None) -> Published
 
 @dataclass(frozen=True)
 class PublishedTuning:
-    """best: the best points, in full in best.csv. importance: None, and why, with few points."""
+    """best: the best points; best.csv has all. importance: None, and why, with few points."""
 
     tuning: Tuning
     best: pd.DataFrame
@@ -66,12 +66,12 @@ class PublishedTuning:
 def publish_tuning(results: Path, most: int = 10) -> PublishedTuning:
     """Rank the points of a tuning, write best.csv and draw `TUNING_FIGURES`.
 
-    most: how many of the best points to return. Raises UserError where nothing was tuned.
+    most: how many of the best points to return. Raises UserError if nothing was tuned.
     """
     collected = collect(results)
     found = tunings(collected.runs)
     if not found:
-        raise UserError(f"{results} holds no tuned point: run a sweep with a `search:` section")
+        raise UserError(f"{results} has no tuned points: run a sweep with a `search:` section")
     (tuning,) = found
     best_file = results / "best.csv"
     try:
@@ -97,22 +97,22 @@ def publish_tuning(results: Path, most: int = 10) -> PublishedTuning:
 
 
 def unfinished(runs: pd.DataFrame) -> str | None:
-    """One line on runs or retrainings with something left to do; None where there are none."""
+    """One line on runs or retrainings that are not finished; None if all are."""
     failed = runs[~runs["status"].isin(ENDED)]
     if len(failed):
         counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
         why = next(
-            (text for text in failed["error"] if isinstance(text, str)), "no error was noted"
+            (text for text in failed["error"] if isinstance(text, str)), "no error was recorded"
         )
         return (
-            f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: {why}); run "
-            "again, with --resume, to try them again"
+            f"{len(failed)} of {len(runs)} runs are not done ({counts}; the first: {why}): run "
+            "again with --resume"
         )
     waiting = runs["retrain_status"].dropna()
     waiting = waiting[~waiting.isin(ENDED)]
     if len(waiting):
         return (
             f"the cells of {len(waiting)} of {len(runs)} runs are not trained from scratch "
-            f"({waiting.iloc[0]}); run again, with --resume, to try them again"
+            f"({waiting.iloc[0]}): run again with --resume"
         )
     return None

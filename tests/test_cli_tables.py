@@ -108,7 +108,7 @@ def test_an_exported_folder_will_do(results):
     [
         (("table", "nb203", "r"), "no folder nb203"),
         (("table", "r", "r"), "given twice"),
-        (("table", "r", "--out", "t.doc"), "t.doc: its ending names no format"),
+        (("table", "r", "--out", "t.doc"), "t.doc: unknown suffix '.doc'"),
         (("table", "r", "--out", "no/t.md"), "there is no folder no"),
         (("stats", "r", "--against", "DrNAS"), "needs --pairs"),
         (("stats", "r", "--pairs", "--against", "DrNSA"), "did you mean 'DrNAS'"),

@@ -2,5 +2,5 @@
 
 - plot: a cell as a graph on matplotlib axes
 - draw: picture files of the cells that runs derived, and an overview of them
-- collapse: what a cell's output depends on (`fate`)
+- collapse: what a cell's output depends on (`output_kind`)
 """

@@ -18,7 +18,7 @@ from drnas_ray.spaces import SPACES
 from drnas_ray.spaces.nb201 import EDGES, NB201
 
 
-class Fate(Enum):
+class OutputKind(Enum):
     """What a cell's output is made of."""
 
     CUT_OFF = "cut off"
@@ -29,7 +29,7 @@ class Fate(Enum):
     @property
     def collapsed(self) -> bool:
         """Whether the output is zero or a multiple of the input."""
-        return self in (Fate.CUT_OFF, Fate.ALL_SKIP)
+        return self in (OutputKind.CUT_OFF, OutputKind.ALL_SKIP)
 
 
 def _live(names: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ def _live(names: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=65_536)
-def fate(space_name: str, genotype: str) -> Fate:
+def output_kind(space_name: str, genotype: str) -> OutputKind:
     """What a cell's output is made of. Raises UserError if it is not a valid genotype.
 
     In a space without `none` every edge of the genotype is live.
@@ -56,7 +56,7 @@ def fate(space_name: str, genotype: str) -> Fate:
     else:
         live = [op for op in space.ops if op != "none" and space.op_count(genotype, op)]
     if not live:
-        return Fate.CUT_OFF
+        return OutputKind.CUT_OFF
     if set(live) == {space.skip_op}:
-        return Fate.ALL_SKIP
-    return Fate.CONVOLUTION if any("conv" in op for op in live) else Fate.NO_CONVOLUTION
+        return OutputKind.ALL_SKIP
+    return OutputKind.CONVOLUTION if any("conv" in op for op in live) else OutputKind.NO_CONVOLUTION

@@ -57,7 +57,7 @@ def find_runs(place: Path | str) -> FoundRuns:
         for why, ids in reasons.items()
     )
     if not runs:
-        raise UserError(left_out[0] if left_out else f"{folder} holds no runs")
+        raise UserError(left_out[0] if left_out else f"{folder} has no runs")
     return FoundRuns(folder, tuple(runs), left_out)
 
 
@@ -68,7 +68,7 @@ def _located(place: Path) -> tuple[Path, str | None]:
     if (place / PARAMS_FILE).is_file():
         return _of_trial(place)
     if place.exists():
-        raise UserError(f"{place} holds no runs: {_HELP}")
+        raise UserError(f"{place} has no runs: {_HELP}")
     if len(place.parts) > 1:
         if not _is_results(place.parent):
             raise UserError(f"no run at {place}: {_HELP}")

@@ -44,7 +44,7 @@ FIGURES: Mapping[str, FigureKind] = {
         IMPORTANCE,
     )
 }
-"""Every figure by its name, in the order of interest to readers."""
+"""Figure by name, in the order of lists and pages."""
 
 
 def listing() -> str:

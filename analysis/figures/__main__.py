@@ -1,4 +1,4 @@
-"""`python -m analysis.figures` brings the list in docs/figures.md up to date."""
+"""`python -m analysis.figures` updates the list in docs/figures.md."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Needs(StrEnum):
     table = "a table (`--benchmark`)"
     accuracies = "a table (`--benchmark`) or retrained cells"
     diagnostics = "`--set diagnostics.NAME=...` in the search"
-    dirichlet = "a method with a Dirichlet distribution, such as DrNAS"
+    dirichlet = "a method with a Dirichlet distribution (such as DrNAS)"
     tuning = "a sweep with a `search:` section"
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.figures.base import FigureKind, Missing, Needs
-from analysis.figures.page import LABEL_PT, dress, page
+from analysis.figures.page import LABEL_PT, page, style_axes
 from analysis.figures.progress import look_up
 from analysis.figures.select import Selection, select, table_fact
 from analysis.records.benchmark import BenchmarkTable
@@ -89,7 +89,7 @@ def _boxes(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
             values[here & (chosen.runs["series"] == name)].to_numpy(np.float64) for name in series
         ]
         _boxes_panel(one, parts, series if place == 0 else [""] * len(series))
-        dress(one, panel, label)
+        style_axes(one, panel, label)
     return figure
 
 

@@ -17,7 +17,7 @@ def _cells(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     runs = data.runs[data.runs["space"].isin(SPACES)]
     groups = cell_groups(runs)
     if not groups:
-        raise Missing("no run is done yet: let a search end")
+        raise Missing("no run is done yet: wait until a search has finished")
     protocols = " and ".join(dict.fromkeys(str(group["protocol"].iloc[0]) for _, group in groups))
     return overview(groups, f"The cell of each run after its last epoch. Protocol: {protocols}.")
 

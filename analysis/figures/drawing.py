@@ -1,4 +1,4 @@
-"""Several figures drawn and written at once."""
+"""Draws several figures and writes their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.style import save
 
 @dataclass(frozen=True)
 class Drawn:
-    """paths: the files written. missing: name of a figure -> what it needs and the runs lack."""
+    """paths: the files written. missing: name of a figure -> what is missing to draw it."""
 
     paths: tuple[Path, ...]
     missing: Mapping[str, str]
@@ -31,7 +31,7 @@ def draw_figures(
 ) -> Drawn:
     """Draw the figures of these names (`FIGURES`) into `folder`, a file per figure and format.
 
-    progress: is told each name before it is drawn. Raises UserError where files can't be written.
+    progress: called with each name before it is drawn. Raises UserError if files can't be written.
     """
     paths: list[Path] = []
     missing: dict[str, str] = {}

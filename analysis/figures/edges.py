@@ -34,7 +34,7 @@ def _space(chosen: Selection) -> Space:
 
 
 def edge_entropies(data: Collected, chosen: Selection, space: Space) -> pd.DataFrame:
-    """series, panel, epoch and the entropy in nats of each edge (a column) of runs and epochs."""
+    """A row per run and epoch: series, panel, epoch, and a column per edge, its entropy in nats."""
     frame = chosen.epochs(data, ["strengths"])
     names = edge_names(space)
     parts = []
@@ -74,7 +74,7 @@ def _entropy(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
 
 
 def concentrations(data: Collected, chosen: Selection, space: Space) -> pd.DataFrame:
-    """epoch, edge and the concentration of each operation (a column) of all runs and epochs."""
+    """A row per run, epoch and edge: epoch, edge, and a column per operation, its concentration."""
     frame = chosen.epochs(data, ["strengths"])
     parts = []
     for places, strengths in strength_chunks(frame["strengths"], space.shape):

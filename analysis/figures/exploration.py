@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.figures.base import FigureKind, Missing, Needs
-from analysis.figures.page import dress, page, whole_ticks
-from analysis.figures.select import Selection, need_tests, only, select, table_fact
+from analysis.figures.page import page, style_axes, whole_ticks
+from analysis.figures.select import Selection, only, require_test_accuracies, select, table_fact
 from analysis.figures.strengths import draw_choices, generator, nb201_index, strength_chunks
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -65,8 +65,8 @@ def spread(
     return result.assign(n=grouped.size()).reset_index()
 
 
-def few(chosen: Selection, data: Collected) -> tuple[Selection, str]:
-    """At most 20 seeds per method and data set, and a sentence if there are more."""
+def first_seeds(chosen: Selection, data: Collected) -> tuple[Selection, str]:
+    """At most 20 seeds and 6 methods of each data set, and a sentence if some are left out."""
     number = chosen.runs.groupby(["series", "panel"])["seed"].rank(method="first")
     series = pd.Categorical(chosen.runs["series"], chosen.series).codes
     keep = (number <= _MOST_RUNS).to_numpy() & (series < _MOST_SERIES)
@@ -113,8 +113,8 @@ def _exploration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         raise Missing("accuracies of the drawn cells come from a table: give --benchmark TABLE")
     chosen = select(data, benchmark, distribution="dirichlet", space="nb201")
-    need_tests(benchmark, chosen)
-    chosen, cut = few(chosen, data)
+    require_test_accuracies(benchmark, chosen)
+    chosen, cut = first_seeds(chosen, data)
     frame = spread(data, chosen, benchmark)
     places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))
     series, panels = chosen.series, chosen.panels
@@ -134,7 +134,7 @@ def _exploration(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
                 one.set_axis_off()
                 continue
             _panel(one, part, benchmark.best(places[panel], "test"))
-            dress(
+            style_axes(
                 one, f"{name}, {panel}", "epoch", "test accuracy, %" if panel == panels[0] else ""
             )
             whole_ticks(one)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.figures.base import FigureKind, Missing, Needs
-from analysis.figures.page import LABEL_PT, dress, page
+from analysis.figures.page import LABEL_PT, page, style_axes
 from analysis.figures.select import select
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -71,7 +71,7 @@ def _landscape(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
             one.plot(0, 0, marker="+", markersize=12, color="white", markeredgewidth=4)
             one.plot(0, 0, marker="+", markersize=11, color=INK, markeredgewidth=2)
             title = f"{run['series']}, {run['panel']}\nseed {run['seed']}, epoch {run['epoch']}"
-            dress(
+            style_axes(
                 one,
                 "" if at else title,
                 "offset along direction 1" if at else "",

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.page import dress, page, whole_ticks
+from analysis.figures.page import page, style_axes, whole_ticks
 from analysis.style import GREY, line_style
 
 PER_PANEL = 8
@@ -100,7 +100,7 @@ def _draw_panel(axes: Axes, block: Block, name: str, lines: Sequence[str], split
     for owner, value in block.limits.items():
         if split or owner == name:
             axes.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
-    dress(axes, name)
+    style_axes(axes, name)
     if _log(block):
         axes.set_yscale("log")
     whole_ticks(axes)

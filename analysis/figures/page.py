@@ -82,7 +82,7 @@ def page(
     return figure, [list(row) for row in figure.subplots(rows, columns, squeeze=False)]
 
 
-def dress(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+def style_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
     """Title, labels, a light grid, no box."""
     axes.set_title(title, fontsize=LABEL_PT)
     axes.set_xlabel(xlabel, fontsize=LABEL_PT)

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from analysis.figures.base import FigureKind, Missing, Needs
-from analysis.figures.page import dress, page
-from analysis.figures.select import need_tests, select, table_fact
+from analysis.figures.page import page, style_axes
+from analysis.figures.select import require_test_accuracies, select, table_fact
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from analysis.stats.pareto import pareto
@@ -62,7 +62,7 @@ def _pareto(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         raise Missing("costs and accuracies of cells come from a table: give --benchmark TABLE")
     chosen = select(data, benchmark, space="nb201")
-    need_tests(benchmark, chosen)
+    require_test_accuracies(benchmark, chosen)
     runs = chosen.runs
     places = dict(zip(runs["panel"], runs["data"], strict=True))
     every = {
@@ -100,7 +100,7 @@ def _pareto(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
                 for part in [here[here["series"] == series]]
             }
             _pareto_panel(one, found[panel], benchmark.columns[name, "test"], cells)
-            dress(one, panel, _COSTS[what], "" if number else "test accuracy, %")
+            style_axes(one, panel, _COSTS[what], "" if number else "test accuracy, %")
     return figure
 
 

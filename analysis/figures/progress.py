@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.base import FigureKind, Missing, Needs
 from analysis.figures.lines import BAND, Block, banded, draw_lines
-from analysis.figures.select import need_tests, select, table_fact
+from analysis.figures.select import require_test_accuracies, select, table_fact
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
 from analysis.style import styled
@@ -34,7 +34,7 @@ def _trajectory(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
     if benchmark is None:
         return _supernet_trajectory(data)
     chosen = select(data, benchmark, multi_trial=False, space="nb201")
-    need_tests(benchmark, chosen)
+    require_test_accuracies(benchmark, chosen)
     frame = chosen.epochs(data, ["genotype"])
     frame["accuracy"] = look_up(frame, benchmark, "test")
     places = dict(zip(chosen.runs["panel"], chosen.runs["data"], strict=True))

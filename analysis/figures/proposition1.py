@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.base import FigureKind, Missing, Needs
-from analysis.figures.page import dress, page, whole_ticks
+from analysis.figures.page import page, style_axes, whole_ticks
 from analysis.figures.select import pairs, select
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import Collected
@@ -102,8 +102,8 @@ def _proposition1(data: Collected, benchmark: BenchmarkTable | None) -> Figure:
         above, below = axes[0][column], axes[1][column]
         _panels(above, below, part)
         first = column == 0
-        dress(above, f"{series}, {panel}", "", "validation loss, nats" if first else "")
-        dress(below, "", "epoch", "left minus right, nats" if first else "")
+        style_axes(above, f"{series}, {panel}", "", "validation loss, nats" if first else "")
+        style_axes(below, "", "epoch", "left minus right, nats" if first else "")
     return figure
 
 

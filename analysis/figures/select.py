@@ -1,4 +1,4 @@
-"""Which runs a figure shows: done ones, named as in tables, in a panel for each data set."""
+"""The runs that a figure shows: done ones, named as in tables, a panel per data set."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def table_fact(benchmark: BenchmarkTable) -> str:
     return f"Table: {benchmark.label}, {benchmark.epochs}-epoch entries, means over its own seeds."
 
 
-def need_tests(benchmark: BenchmarkTable, selection: Selection) -> None:
+def require_test_accuracies(benchmark: BenchmarkTable, selection: Selection) -> None:
     """Raise Missing if the table has no test accuracies on any of the runs' data sets."""
     names = dict.fromkeys(selection.runs["data"])
     if not any(np.isfinite(benchmark.columns[name, "test"]).any() for name in names):

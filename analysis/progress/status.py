@@ -1,4 +1,4 @@
-"""How far a sweep is, from its files alone: while it runs, or after it died."""
+"""The progress of a sweep, from its files alone: while it runs, or after it died."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ a minute."""
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How far a sweep is."""
+    """The progress of a sweep."""
 
     groups: pd.DataFrame
     """A row per kind of work (search, retrain), label and data set: a column for each `Status`
@@ -38,7 +38,7 @@ class SweepProgress:
 
 
 def sweep_progress(collected: Collected, now_unix_s: float | None = None) -> SweepProgress:
-    """How far a sweep is. now_unix_s: the time to compare reports with; by default, now."""
+    """The progress of a sweep. now_unix_s: the time to compare reports with; by default, now."""
     now = time.time() if now_unix_s is None else now_unix_s
     work = pd.concat([_searches(collected), _retrains(collected)], ignore_index=True)
     groups = _groups(work)

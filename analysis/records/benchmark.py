@@ -1,9 +1,9 @@
 """NAS-Bench-201 figures (Dong & Yang, ICLR 2020, arXiv:2001.00326) from a table in Parquet.
 
 Only the 200-epoch entries, each a mean over the benchmark's own training seeds. CIFAR-10
-validation is `cifar10-valid` (trained on 25,000 images, judged on the other 25,000), CIFAR-10 test
-the network trained on all 50,000: the pair that papers print. A table of cells that were trained
-here (`drnas bench build`, then `import`) has the data set and the epochs of its recipe instead.
+validation is `cifar10-valid` (trained on 25,000 images, evaluated on the other 25,000); CIFAR-10
+test is of the network trained on all 50,000. Papers print this pair. A table of cells trained here
+(`drnas bench build`, then `import`) has the data set and epochs of its recipe instead.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class BenchmarkTable:
     label: str
     """File name and the first 12 digits of its sha256: which table a number came from."""
     rows: Mapping[str, int]
-    """The official string of a cell, to its place in the columns."""
+    """Official string of a cell -> its index in the columns."""
     columns: Mapping[tuple[str, str], NDArray[np.float64]]
-    """(data set, split) to (15625,) accuracies in percent, nan where the table has none."""
+    """(data set, split) -> (15625,) accuracies in percent, NaN if the table has none."""
     epochs: int = 200
-    """Of the trainings that the accuracies come from."""
+    """Length of the trainings that the accuracies come from."""
     cells: int = CELLS
-    """Cells with a row; fewer than all in a table of cells that were trained here."""
+    """Cells with a row; fewer than all in a table of cells trained here."""
     table: CellTable | None = None
-    """The file, for columns that are read when asked for; None where figures were made up."""
+    """The file, for columns that are read on demand; None if accuracies were given directly."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class BenchmarkTable:
             }
             for needed in wanted.values():
                 if needed not in table.names:
-                    raise UserError(f"{path} is no NAS-Bench-201 table: it lacks '{needed}'")
+                    raise UserError(f"{path} is not a NAS-Bench-201 table: it lacks '{needed}'")
             if table.cells != CELLS:
                 raise UserError(
                     f"{path} has {table.cells} cells: a NAS-Bench-201 table has "
@@ -77,7 +77,7 @@ class BenchmarkTable:
     def cost(self, dataset: str, what: str) -> NDArray[np.float64]:
         """(15625,) `params_mb`, `flops_m` (both in millions) or `latency_s` of all cells.
 
-        nan where the table has none. Raises UserError for another name.
+        NaN if the table has none. Raises UserError for another name.
         """
         if self.table is None or dataset not in PREFIXES:
             return np.full(CELLS, np.nan)
@@ -92,9 +92,9 @@ class BenchmarkTable:
         return float(np.nanmax(values))
 
     def lookup(self, genotypes: Sequence[str], dataset: str, split: str) -> NDArray[np.float64]:
-        """(len(genotypes),) accuracies in percent, nan where there is none.
+        """(len(genotypes),) accuracies in percent, NaN if there is none.
 
-        Raises UserError on a data set or split that the table has not, or a genotype that is none.
+        Raises UserError for a data set or split that the table lacks, or an invalid genotype.
         """
         if dataset not in self.datasets:
             raise UserError(

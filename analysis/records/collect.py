@@ -1,8 +1,8 @@
 """A results folder as three tables, in memory (`collect`) or as Parquet files (`export`).
 
-Works at any moment, also while the sweep runs. Trials are read one after another and rows leave in
-chunks, so an export holds one row a run, not one an epoch. The same files give the same bytes: each
-notes what it was made of (`analysis.records.freshness`).
+Works at any time, even while the sweep runs. Trials are read one by one and rows written in chunks,
+so that exporting keeps one row per run in memory, not one per epoch. The same files give the same
+bytes; an export records what it was made from (`analysis.records.freshness`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from drnas_ray.results.status import Status
 from drnas_ray.results.trial import Row
 
 _CHUNK_ROWS = 8192
-"""Rows of a Parquet row group; with strengths, some 4 MiB."""
+"""Rows of a Parquet row group; with strengths, about 4 MiB."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Export:
         return self.runs, self.epochs, self.retrains
 
 
-def _damage(kind: str, ident: str, record: Record) -> list[str]:
+def _damage_warnings(kind: str, ident: str, record: Record) -> list[str]:
     found = [f"{kind} {ident}: {text}" for text in record.passed_over]
     if record.damaged:
         found.append(
@@ -81,27 +81,27 @@ def _damage(kind: str, ident: str, record: Record) -> list[str]:
     return found
 
 
-def _unknown(folders: dict[str, list[Path]], known: set[str], file: str) -> list[str]:
-    """One warning for all trials that the plan does not name: there may be thousands."""
-    strange = sorted(ident for ident in folders if ident not in known)
-    if not strange:
+def _unknown_trials(folders: dict[str, list[Path]], known: set[str], file: str) -> list[str]:
+    """One warning for all trials that the plan lacks: there may be thousands."""
+    unknown = sorted(ident for ident in folders if ident not in known)
+    if not unknown:
         return []
-    count = sum(len(folders[ident]) for ident in strange)
-    first = folders[strange[0]][0].name
+    count = sum(len(folders[ident]) for ident in unknown)
+    first = folders[unknown[0]][0].name
     return [
-        f"{count} trial folders have ids that {file} lacks ('{strange[0]}' in {first}): ignored"
+        f"{count} trial folders have ids that {file} lacks ('{unknown[0]}' in {first}): ignored"
     ]
 
 
 def _retrain_rows(results: Path, warnings: list[str]) -> list[Row]:
     jobs = load_retrain(results)
     folders, damaged = folders_by_id(results, RETRAIN, "retrain_id")
-    warnings += damaged + _unknown(folders, {job.retrain_id for job in jobs}, RETRAIN_FILE)
+    warnings += damaged + _unknown_trials(folders, {job.retrain_id for job in jobs}, RETRAIN_FILE)
     rows = []
     for job in jobs:
         ident = job.retrain_id
         record = read_record(folders.get(ident, []), "retrain_id", ident, RETRAIN_COLUMNS)
-        warnings += _damage("retraining", ident, record)
+        warnings += _damage_warnings("retraining", ident, record)
         rows.append(retrain_row(results, job, record))
     return rows
 
@@ -117,7 +117,7 @@ def _run_row(
 ) -> Row:
     try:
         return run_row(results, sweep, entry, record, point)
-    except UserError as err:  # damage in one run must not cost the other 9,999
+    except UserError as err:  # one damaged run must not prevent the export of the others
         warnings.append(f"run {entry.run_id}: {err}: its genotype is left out")
         bare = replace(record, rows=tuple(row | {"genotype": None} for row in record.rows))
         return run_row(results, sweep, entry, bare, point)
@@ -138,12 +138,12 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
     folders, damaged = folders_by_id(results, SEARCH, "run_id")
     in_batches, damaged_batches = read_batches(results, SEARCH_COLUMNS)
     known = {run.run_id for run, _ in entries}
-    warnings += damaged + damaged_batches + _unknown(folders, known, SWEEP_FILE)
+    warnings += damaged + damaged_batches + _unknown_trials(folders, known, SWEEP_FILE)
     seen: set[str] = set()
     for entry, point in entries:
         ident = entry.run_id
         if ident in seen:
-            warnings.append(f"run {ident} is twice in sweep.json: the first counts")
+            warnings.append(f"run {ident} is listed twice in sweep.json: only the first counts")
             continue
         seen.add(ident)
         if ident in in_batches:
@@ -151,7 +151,7 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         else:
             here = folders.get(ident, []) if point is None else point_folders(results, point.folder)
             record = read_record(here, "run_id", ident, SEARCH_COLUMNS)
-        warnings += _damage("run", ident, record)
+        warnings += _damage_warnings("run", ident, record)
         if point is not None and point.status in CUT_SHORT and record.status is Status.running:
             record = replace(record, status=Status.stopped)
         row = _run_row(results, sweep, entry, record, point=point, warnings=warnings)
@@ -161,8 +161,8 @@ def _rows(results: Path, warnings: list[str]) -> Iterator[tuple[str, list[Row]]]
         yield "epochs", [{"run_id": ident, **epoch} for epoch in record.rows]
 
 
-def _pump(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str, ...]:
-    """Hand every row to `write` in chunks; each file gets at least one, empty or not."""
+def _write_rows(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str, ...]:
+    """Pass all rows to `write` in chunks; each file gets at least one chunk, empty or not."""
     warnings: list[str] = []
     waiting: dict[str, list[Row]] = {kind: [] for kind in SCHEMAS}
     for kind, rows in _rows(results, warnings):
@@ -178,10 +178,10 @@ def _pump(results: Path, write: Callable[[str, pa.Table], object]) -> tuple[str,
 def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collected:
     """The three tables of a results folder.
 
-    epoch_columns: which columns of epochs to keep; None is all, () leaves its rows out too.
+    epoch_columns: columns of epochs to keep; None keeps all, () drops its rows too.
 
-    Raises UserError if it is no results folder or its sweep.json or retrain.json is damaged;
-    what is wrong with single trials is in the warnings.
+    Raises UserError if it is not a results folder, or its sweep.json or retrain.json is damaged;
+    problems of single trials are in the warnings.
     """
     tables: dict[str, list[pa.Table]] = {kind: [] for kind in SCHEMAS}
 
@@ -191,7 +191,7 @@ def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collec
         if table.num_columns:
             tables[kind].append(table)
 
-    warnings = _pump(Path(results), keep)
+    warnings = _write_rows(Path(results), keep)
     frames = {
         kind: as_frame(pa.concat_tables(parts)) if parts else pd.DataFrame()
         for kind, parts in tables.items()
@@ -200,13 +200,12 @@ def collect(results: Path, epoch_columns: Sequence[str] | None = None) -> Collec
 
 
 def export(results: Path, out: Path | None = None) -> Export:
-    """Write runs.parquet, epochs.parquet and retrains.parquet into `out`, default `results`.
+    """Write runs.parquet, epochs.parquet and retrains.parquet into `out`, by default `results`.
 
-    A reader never sees half a file.
-    Raises UserError as `collect` does, or where `out` can't be written.
+    Files are complete or absent. Raises UserError as `collect` does, or if `out` can't be written.
     """
     results = Path(results)
-    load_sweep(results)  # a wrong folder is refused before anything is made
+    load_sweep(results)  # a wrong folder is refused before anything is written
     out = results if out is None else Path(out)
     paths = {kind: export_file(out, kind) for kind in SCHEMAS}
     try:
@@ -228,15 +227,15 @@ def _write(results: Path, paths: Mapping[str, Path]) -> tuple[str, ...]:
             for kind, path in paths.items()
         }
         digest = source_digest(results)
-        warnings = _pump(results, lambda kind, table: writers[kind].write_table(table))
+        warnings = _write_rows(results, lambda kind, table: writers[kind].write_table(table))
         for writer in writers.values():
-            told = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
-            writer.add_key_value_metadata(told)
+            metadata = {DIGEST_KEY: digest, WARNINGS_KEY: json.dumps(warnings)}
+            writer.add_key_value_metadata(metadata)
     return warnings
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """runs.parquet, given as the file or as its folder; one row a run.
+    """runs.parquet, given as the file or as its folder; one row per run.
 
     Raises UserError if the file is missing, damaged or of another schema version.
     """

@@ -1,8 +1,8 @@
-"""Whether an export is still what the trials of its folder say, without reading them.
+"""Whether an export still matches the trials of its folder, without reading them.
 
-An export keeps a digest of the path, size and time of change of every file it was made of. Trials
-only ever append to or replace their files, so an equal digest means equal content; a copied folder
-has other times and is read anew, which is slow and never wrong.
+An export stores a digest of the path, size and modification time of every file it was made from.
+Trials only append to or replace their files, so an equal digest means equal content; a copied
+folder has other times, so its trials are read again, which is slow but never wrong.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ WARNINGS_KEY = b"drnas_ray.warnings"
 
 
 def source_digest(results: Path) -> str:
-    """The digest of a results folder as it is now. Take it before reading: later is staler.
+    """The digest of a results folder as it is now; to be taken before its trials are read.
 
-    The program's version is in it: another one may make other columns of the same trials.
+    It includes the program's version: another one may derive other columns from the same trials.
     """
     lines = [f"drnas-ray {__version__}, schema {SCHEMA_VERSION}"]
     for name in sorted(sources(results)):

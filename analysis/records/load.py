@@ -1,8 +1,8 @@
 """One or several results folders as one data set, for tables, figures and the report.
 
-A folder is what a sweep wrote, or only the files of an export. Where a sweep's folder holds an
-export of exactly its present trials (`analysis.records.freshness`), that is read: seconds, not
-minutes, for 10,000 runs.
+A folder is what a sweep wrote, or has only the files of an export. If a sweep's folder has an
+export of exactly its present trials (`analysis.records.freshness`), that is read: seconds instead
+of minutes for 10,000 runs.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from drnas_ray.results.layout import SWEEP_FILE, export_file
 def load(folders: Sequence[Path], *, epoch_columns: Sequence[str] | None = None) -> Collected:
     """The runs of all folders, with a column `sweep` (the folder) in each of the three tables.
 
-    (sweep, run_id) is a run's key. A run that several folders hold counts once, and rows of the
-    same name with other settings are told apart (`analysis.records.merge`).
+    (sweep, run_id) identifies a run. A run in several folders counts once, and rows with the same
+    name but different settings are kept apart (`analysis.records.merge`).
 
-    epoch_columns: which columns of epochs to read; run_id always comes with them. None is all
-    (strengths of 10,000 runs need gigabytes), () leaves the epochs unread.
+    epoch_columns: columns of epochs to read; run_id is always added. None reads all (strengths of
+    10,000 runs need gigabytes), () reads no epochs.
 
-    Raises UserError as `collect` does, for a damaged export that stands alone, for no folder, or
-    where a folder is given twice.
+    Raises UserError as `collect` does, for a damaged export without its trials, or if no folder is
+    given, or one is given twice.
     """
     if not folders:
-        raise UserError("no results folder is given: name one that a sweep wrote")
+        raise UserError("no results folder: give one that a sweep wrote")
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise UserError("a results folder is given twice: its runs would count double")
     if epoch_columns:
@@ -60,7 +60,7 @@ def load_runs(folders: Sequence[Path]) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _folder(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
-    """One folder, from its export where that is as good as its trials."""
+    """One folder, read from its export if that is up to date."""
     if not (folder / SWEEP_FILE).is_file():
         if folder.is_dir() and export_file(folder, "runs").is_file():
             return _exported(folder, epoch_columns)
@@ -84,7 +84,7 @@ def _files(epoch_columns: Sequence[str] | None) -> list[str]:
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
-    """What the file says of itself. Raises UserError if it is damaged."""
+    """The file's metadata. Raises UserError if it is damaged."""
     try:
         return pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError) as err:
@@ -92,12 +92,12 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
 
 
 def _is_fresh(folder: Path, epoch_columns: Sequence[str] | None) -> bool:
-    """Whether all files to be read are of the trials as they are. Raises UserError on damage."""
+    """Whether all files to read match the present trials. Raises UserError if one is damaged."""
     paths = [export_file(folder, kind) for kind in _files(epoch_columns)]
     if not all(path.is_file() for path in paths):
         return False
-    told = {_metadata(path).get(DIGEST_KEY, b"") for path in paths}
-    return told == {source_digest(folder).encode()}
+    digests = {_metadata(path).get(DIGEST_KEY, b"") for path in paths}
+    return digests == {source_digest(folder).encode()}
 
 
 def _exported(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
@@ -106,9 +106,9 @@ def _exported(folder: Path, epoch_columns: Sequence[str] | None) -> Collected:
     frames = {
         kind: read_frame(kind, export_file(folder, kind), columns.get(kind)) for kind in kinds
     }
-    told = _metadata(export_file(folder, "runs")).get(WARNINGS_KEY, b"[]")
+    written = _metadata(export_file(folder, "runs")).get(WARNINGS_KEY, b"[]")
     try:
-        warnings = tuple(str(text) for text in json.loads(told))
+        warnings = tuple(str(text) for text in json.loads(written))
     except ValueError:
         warnings = ()
     return Collected(

@@ -1,11 +1,10 @@
-"""Several results folders made one: runs that are the same, and rows that only look the same.
+"""Several results folders merged into one: repeated runs, and rows that only look the same.
 
 - A run (run_id and protocol) in several folders counts once: the finished one, else the one with
   more epochs, else the first. A search and a transfer sweep may share a run: it is in both tables.
 - Rows of one label, variant, data set and protocol whose settings differ are never averaged: the
-  settings that differ become part of their variant. What decides nothing is not compared: the
-  seed, where files lie, and diagnostics that only look on. Nor is a setting that one of two
-  versions of the program did not have yet.
+  settings that differ become part of their variant. Not compared are the seed, folders of files,
+  diagnostics that only observe, and settings that one of two versions of the program lacks.
 """
 
 from __future__ import annotations
@@ -25,28 +24,28 @@ _ROW = ["protocol", "label", "variant", "dataset", "space"]
 
 
 def merged(parts: Sequence[Collected]) -> Collected:
-    """The folders' tables, which have the column `sweep`, one below the other."""
+    """The folders' tables, which have the column `sweep`, as one."""
     warnings = [text for part in parts for text in part.warnings]
-    runs = _below([part.runs for part in parts])
-    runs, gone, repeated = _once(runs)
-    runs, differing = _told_apart(runs)
-    epochs = _below([part.epochs for part in parts])
-    if not gone.empty and "run_id" in epochs:
-        keys = pd.MultiIndex.from_frame(gone[["sweep", "run_id"]])
+    runs = _concatenated([part.runs for part in parts])
+    runs, dropped, repeated = _without_repetitions(runs)
+    runs, differing = _with_differences(runs)
+    epochs = _concatenated([part.epochs for part in parts])
+    if not dropped.empty and "run_id" in epochs:
+        keys = pd.MultiIndex.from_frame(dropped[["sweep", "run_id"]])
         here = pd.MultiIndex.from_frame(epochs[["sweep", "run_id"]])
         epochs = epochs[~here.isin(keys)].reset_index(drop=True)
-    retrains = _below([part.retrains for part in parts])
+    retrains = _concatenated([part.retrains for part in parts])
     return Collected(runs, epochs, retrains, (*warnings, *repeated, *differing))
 
 
-def _below(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The frames below each other, of the same columns whether or not some have no rows."""
+def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The frames concatenated; empty ones must not change the types of columns."""
     some = [frame for frame in frames if len(frame)]
     return pd.concat(some, ignore_index=True) if some else frames[0]
 
 
-def _once(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """The runs without repetitions, those that were dropped, and a warning."""
+def _without_repetitions(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The runs without repetitions, the dropped ones, and a warning."""
     key = ["run_id", "protocol"]
     if not runs.duplicated(key).any():
         return runs, runs.iloc[:0], []
@@ -60,16 +59,17 @@ def _once(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     best = runs.loc[order.sort_values(["status", "retrained", "left"], kind="stable").index]
     kept = ~best.duplicated(key)
     chosen = best[kept].sort_index()
-    gone = best[~kept].sort_index()
-    first = gone.iloc[0]
+    dropped = best[~kept].sort_index()
+    first = dropped.iloc[0]
     where = chosen[
         (chosen["run_id"] == first["run_id"]) & (chosen["protocol"] == first["protocol"])
     ]["sweep"].iloc[0]
     warning = (
-        f"{len(gone)} runs are in more than one folder and count once, the finished one or the one "
-        f"with more epochs: {first['run_id']} is taken from {where}, not from {first['sweep']}"
+        f"{len(dropped)} runs are in more than one folder and count once, the finished one or "
+        f"the one with more epochs: {first['run_id']} is taken from {where}, not from "
+        f"{first['sweep']}"
     )
-    return chosen.reset_index(drop=True), gone, [warning]
+    return chosen.reset_index(drop=True), dropped, [warning]
 
 
 def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
@@ -83,8 +83,8 @@ def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
             yield from differences(one[key], other[key], f"{prefix}.{key}" if prefix else str(key))
 
 
-def _deciding(config: str) -> dict[str, Any]:
-    """The settings without what decides no result; files by their names alone."""
+def _compared_settings(config: str) -> dict[str, Any]:
+    """The settings that are compared; files by their names only."""
     settings: dict[str, Any] = json.loads(config)
     settings.pop("seed", None)
     if isinstance(settings.get("diagnostics"), dict):
@@ -106,14 +106,14 @@ def _value(settings: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _told_apart(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The runs with differing settings in their variants, and a warning for each row."""
+def _with_differences(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs, with settings that differ added to their variants, and a warning for each row."""
     warnings: list[str] = []
     variants = runs["variant"].copy()
     for row, group in runs.groupby(_ROW, sort=False):
         if group["sweep"].nunique() < 2:
             continue
-        settings = {index: _deciding(text) for index, text in group["config"].items()}
+        settings = {index: _compared_settings(text) for index, text in group["config"].items()}
         first = next(iter(settings.values()))
         differing: dict[str, None] = {}
         for other in settings.values():
@@ -127,6 +127,6 @@ def _told_apart(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         _, label, _, dataset, _ = row
         warnings.append(
             f"{label} on {dataset} was run with different settings in these folders "
-            f"({', '.join(differing)}): rows of their own"
+            f"({', '.join(differing)}): kept as separate rows"
         )
     return runs.assign(variant=variants), warnings

@@ -41,7 +41,7 @@ def cell_columns(space_name: str, genotype: str | None) -> Row:
 
 
 def _trial_columns(results: Path, record: Record) -> Row:
-    """What runs and retrainings have alike."""
+    """The columns that runs and retrainings share."""
     last = record.last
     finished = record.status in ENDED
     return {
@@ -57,7 +57,7 @@ def _trial_columns(results: Path, record: Record) -> Row:
 
 
 def summed_up(record: Record, summaries: Iterable[tuple[Metric, Summary | None]]) -> Row:
-    """One figure for all epochs, of each metric with a summary."""
+    """One value for all epochs, for each metric with a summary."""
     return {
         how.name or metric.name: _summary(record, metric.name, how.how)
         for metric, how in summaries
@@ -99,7 +99,7 @@ def retrain_row(results: Path, job: RetrainJob, record: Record) -> Row:
 def run_row(
     results: Path, sweep: SweepFile, entry: RunEntry, record: Record, point: Point | None = None
 ) -> Row:
-    """The row of a run, without its retraining. Raises UserError if its genotype is none.
+    """The row of a run, without its retraining. Raises UserError if its genotype is invalid.
 
     point: the one that the run belongs to, in a tuning.
     """
@@ -158,8 +158,8 @@ def _same_cell(run: Row, job: Row) -> bool:
 def retrain_columns(run: Row, jobs: Sequence[Row]) -> tuple[Row, list[str]]:
     """The retrain_* columns of a run and warnings; `jobs` are retrain rows that name the run.
 
-    The first job that trains the run's own cell on its own data set counts: an accuracy on
-    another data set, or of a cell that the run has left since, would be another table's figure.
+    The first job that trains the run's own cell on its own data set counts: accuracies on another
+    data set, or of a cell that the run no longer derives, do not belong to it.
     """
     if not jobs:
         return {}, []
@@ -168,7 +168,7 @@ def retrain_columns(run: Row, jobs: Sequence[Row]) -> tuple[Row, list[str]]:
     if len(fitting) < len(jobs):
         bad = next(job["retrain_id"] for job in jobs if job not in fitting)
         warnings.append(
-            f"run {run['run_id']}: retraining {bad} is of another cell or data set: not joined"
+            f"run {run['run_id']}: retraining {bad} trains another cell or data set: not joined"
         )
     if not fitting:
         return {}, warnings

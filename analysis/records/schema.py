@@ -1,8 +1,8 @@
 """The Parquet files of an export: Arrow schemas, and reading a file of any version.
 
 The columns come from `results.export_schema`. Units are in the names: `_pct` percent, `_s`
-seconds, `_unix_s` seconds since 1970, `_mib` MiB, `_nats` nats, `_m` millions. A column is null
-where the run did not report the figure.
+seconds, `_unix_s` seconds since 1970, `_mib` MiB, `_nats` nats, `_m` millions. A column is null if
+the run did not report it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def schemas(files: Files) -> dict[str, pa.Schema]:
 
 
 SCHEMAS: Mapping[str, pa.Schema] = schemas(FILES)
-"""File name without .parquet, to what it holds."""
+"""File name without .parquet -> its schema."""
 
 
 def as_table(kind: str, rows: Sequence[Row]) -> pa.Table:
@@ -57,13 +57,13 @@ def as_table(kind: str, rows: Sequence[Row]) -> pa.Table:
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """The table for pandas; whole numbers stay whole where some are missing (Int64)."""
+    """The table for pandas; integers stay integers even if some are missing (Int64)."""
     frame: pd.DataFrame = table.to_pandas(types_mapper={_INT: pd.Int64Dtype()}.get)
     return frame
 
 
 def read_frame(kind: str, path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """An exported file, or only some of its columns; those its version had not yet are null.
+    """An exported file, or only some of its columns; columns that its version lacks are null.
 
     Raises UserError if it is missing, damaged or of a version that this program does not know.
     """
@@ -83,13 +83,13 @@ def read_frame(kind: str, path: Path, columns: Sequence[str] | None = None) -> p
 
 
 def damaged(path: Path, err: Exception) -> UserError:
-    """What to say of an export that Parquet's reader stumbles over."""
+    """The error for an export that can't be read."""
     reason = (str(err).splitlines() or [type(err).__name__])[0]
     return UserError(f"{path} can't be read ({reason}): export it again")
 
 
 def _check(kind: str, path: Path, found: pa.Schema) -> set[str]:
-    """The columns that the file's version had not yet. Raises UserError for what is no export."""
+    """The columns that the file's version lacks. Raises UserError if it is not an export."""
     version = (found.metadata or {}).get(VERSION_KEY, b"none").decode(errors="replace")
     if version not in map(str, range(1, SCHEMA_VERSION + 1)):
         raise UserError(

@@ -81,7 +81,7 @@ def render(
 
 
 def write(text: str, path: Path) -> None:
-    """Write the page, atomically. Raises UserError where it can't be written."""
+    """Write the page, atomically. Raises UserError if it can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)

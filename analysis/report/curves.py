@@ -31,12 +31,12 @@ _DASHES = ("none", "none", "6 3", "none", "2 2.5", "8 3 2 3", "4 2", "1 3")
 _ACCURACIES = {
     "train_acc_pct": "training",
     "val_acc_pct": "validation",
-    "val_mean_acc_pct": "validation, mean weights",
+    "val_mean_acc_pct": "validation, mean architecture",
 }
 _LOSSES = {
     "train_loss": "training",
     "val_loss": "validation",
-    "val_mean_loss": "validation, mean weights",
+    "val_mean_loss": "validation, mean architecture",
 }
 
 
@@ -99,7 +99,7 @@ def strength_charts(space_name: str, epochs: pd.DataFrame) -> tuple[Chart, ...]:
 
 
 def accuracy_charts(epochs: pd.DataFrame) -> tuple[Chart, ...]:
-    """Accuracy, loss and entropy over the epochs, those of them that the run reported."""
+    """Accuracy, loss and entropy over the epochs, as far as the run reported them."""
     if epochs.empty:
         return ()
     numbers = [int(epoch) for epoch in epochs["epoch"]]

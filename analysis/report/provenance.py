@@ -1,4 +1,4 @@
-"""What was run: folders, versions, commits, devices; settings that all runs share, and others."""
+"""What was run: folders, versions, commits, devices, and settings."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _facts(row: pd.Series[Any], table: BenchmarkTable | None) -> tuple[tuple[str
     facts = [
         ("Epochs", f"{row['epochs_done']} of {row['epochs_total']}"),
         _fact("Validation accuracy", row["val_acc_pct"], 2, " %"),
-        _fact("Validation accuracy, mean weights", row["val_mean_acc_pct"], 2, " %"),
+        _fact("Validation accuracy, mean architecture", row["val_mean_acc_pct"], 2, " %"),
         _fact(f"Test accuracy, retrained{recipe}", row["retrain_test_acc_pct"], 2, " %"),
         *_benchmark_facts(row, table),
         _fact("Retraining", row["retrain_status"]),

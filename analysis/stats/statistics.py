@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.cells.collapse import Fate, fate
+from analysis.cells.collapse import OutputKind, output_kind
 from analysis.records.benchmark import BenchmarkTable
 from analysis.stats.pairs import paired
 from analysis.stats.summary import Group, RunRow, finite, grouped, joined, metrics
@@ -83,15 +83,15 @@ def _optimum(run_rows: Sequence[RunRow], metric: str, benchmark: BenchmarkTable 
 def _cells(done: Sequence[RunRow]) -> RunRow:
     """How many derived cells collapsed, and how many runs found the same one."""
     known = [run for run in done if run["canonical"] is not None]
-    fates = [fate(run["space"], run["canonical"]) for run in known]
+    kinds = [output_kind(run["space"], run["canonical"]) for run in known]
     counts = Counter(run["canonical"] for run in known)
     return {
         "n_cells": len(counts),
         "n_same_cell": max(counts.values(), default=0),
-        "n_collapsed": sum(f.collapsed for f in fates),
-        "n_all_skip": fates.count(Fate.ALL_SKIP),
-        "n_cut_off": fates.count(Fate.CUT_OFF),
-        "n_without_convolution": sum(f is not Fate.CONVOLUTION for f in fates),
+        "n_collapsed": sum(f.collapsed for f in kinds),
+        "n_all_skip": kinds.count(OutputKind.ALL_SKIP),
+        "n_cut_off": kinds.count(OutputKind.CUT_OFF),
+        "n_without_convolution": sum(f is not OutputKind.CONVOLUTION for f in kinds),
     }
 
 

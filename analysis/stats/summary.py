@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.cells.collapse import fate
+from analysis.cells.collapse import output_kind
 from analysis.records.benchmark import BenchmarkTable
 from drnas_ray.core.errors import UserError
 from drnas_ray.results.status import BEST_FIRST, Status
@@ -155,7 +155,7 @@ def _row(group: Group, run_rows: Sequence[RunRow], names: Sequence[str]) -> RunR
         **{f"n_{status}": statuses.count(status) for status in BEST_FIRST},
         "n_seeds": len({run["seed"] for run in done}),
         "n_cells": len({run["canonical"] for run in cells}),
-        "n_collapsed": sum(fate(run["space"], run["canonical"]).collapsed for run in cells),
+        "n_collapsed": sum(output_kind(run["space"], run["canonical"]).collapsed for run in cells),
         "skip_count_mean": _mean(done, "skip_count"),
         "search_s_mean": _mean(done, "search_s"),
     }

@@ -1,4 +1,4 @@
-"""The formats a table is written in, chosen by name or by the ending of a file."""
+"""The formats a table is written in, chosen by name or by the suffix of a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-ENDINGS: Mapping[str, Format] = {
+SUFFIXES: Mapping[str, Format] = {
     ".txt": Format.text,
     ".md": Format.markdown,
     ".csv": Format.csv,
@@ -40,11 +40,11 @@ _AS_TEXT: Mapping[Format, Callable[[Table], str]] = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's ending stands for. Raises UserError for any other ending."""
-    form = ENDINGS.get(path.suffix.lower())
+    """The format that a file's suffix stands for. Raises UserError for any other suffix."""
+    form = SUFFIXES.get(path.suffix.lower())
     if form is None:
         raise UserError(
-            f"{path}: its ending names no format: use {', '.join(ENDINGS)}, or give the format"
+            f"{path}: unknown suffix '{path.suffix}': use {', '.join(SUFFIXES)}, or give --format"
         )
     return form
 
@@ -59,7 +59,7 @@ def rendered(table: Table, form: Format, title: str) -> bytes:
 
 
 def write_table(table: Table, path: Path, form: Format, title: str) -> None:
-    """Write it atomically. Raises UserError where the file can't be written."""
+    """Write it atomically. Raises UserError if the file can't be written."""
     try:
         write_atomically(path, rendered(table, form, title))
     except OSError as error:

@@ -37,9 +37,9 @@ def importance(tuning: Tuning) -> Importance:
     The done points are split into four folds. For each, a forest (200 trees, scikit-learn, fixed
     seeds) is fitted to the other three folds and predicts this one. A key's importance is the rise
     of the mean squared error when its values are permuted over the held-out points (mean of 20
-    permutations), divided by the objective's variance. 0: the key tells nothing; 1: without it the
-    error rises by as much as the objective varies. It holds within the space that was tried, of
-    which HyperOpt tries good regions more often.
+    permutations), divided by the objective's variance. 0: the key carries no information; 1:
+    without it the error rises by as much as the objective varies. It holds within the space that
+    was tried, of which HyperOpt tries good regions more often.
 
     Raises UserError with fewer than 8 done points, or if all have the same objective.
     """
@@ -70,9 +70,7 @@ def _done(tuning: Tuning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     done = tuning.points["status"].eq(Status.done) & tuning.points["objective"].notna()
     target = tuning.points.loc[done, "objective"].to_numpy(float)
     if len(target) < FEWEST:
-        raise UserError(
-            f"{len(target)} points are done: it takes at least {FEWEST} to tell which key matters"
-        )
+        raise UserError(f"only {len(target)} points are done: importance needs at least {FEWEST}")
     if np.ptp(target) == 0:
         raise UserError("all points have the same objective: no key matters")
     features = np.column_stack([tuning.coordinates(key) for key in tuning.keys])

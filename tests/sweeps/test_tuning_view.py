@@ -94,4 +94,4 @@ def test_a_folder_without_points_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     result = CliRunner().invoke(app, ["tuning", str(tmp_path)])
     assert result.exit_code == 2
-    assert "holds no tuned point" in result.output
+    assert "has no tuned points" in result.output

@@ -142,7 +142,7 @@ def test_runs_without_strengths_are_left_out_with_the_reason(two):
 
 
 def test_paths_without_runs(tmp_path):
-    with pytest.raises(UserError, match="holds no runs: give a results folder"):
+    with pytest.raises(UserError, match="has no runs: give a results folder"):
         find_runs(tmp_path)
     with pytest.raises(UserError, match="no run at"):
         find_runs(tmp_path / "none" / "x")

@@ -100,7 +100,7 @@ def test_a_retraining_of_something_else_is_not_joined(fake, wrong):
     got = collect(fake.write())
     assert by_id(got.runs)["d0"]["retrain_id"] is None or got.runs["retrain_id"].isna().all()
     assert got.runs["retrain_test_acc_pct"].isna().all()
-    assert got.warnings == ("run d0: retraining r0 is of another cell or data set: not joined",)
+    assert got.warnings == ("run d0: retraining r0 trains another cell or data set: not joined",)
 
 
 def test_an_isomorphic_cells_retraining_is_joined(fake):
@@ -191,7 +191,7 @@ def test_strangers_are_ignored_with_a_warning(fake):
     assert got.warnings == (
         "search/broken: no run_id in its params.json: left out",
         "1 trial folders have ids that sweep.json lacks ('zz' in search_zz): ignored",
-        "run d0 is twice in sweep.json: the first counts",
+        "run d0 is listed twice in sweep.json: only the first counts",
     )
 
 

@@ -234,7 +234,7 @@ def test_other_versions_and_types_are_refused(mixed, tmp_path):
 
 
 def test_what_is_no_folder(tmp_path):
-    with pytest.raises(UserError, match="no results folder is given"):
+    with pytest.raises(UserError, match="no results folder: give one"):
         load([])
     with pytest.raises(UserError, match=r"no folder .*nowhere"):
         load([tmp_path / "nowhere"])
@@ -312,8 +312,8 @@ def test_rows_of_other_settings_are_told_apart(fakes):
         {"arch.lr": 0.2},
     ]
     assert got.warnings == (
-        "DrNAS on digits was run with different settings in these folders (arch.lr): rows of "
-        "their own",
+        "DrNAS on digits was run with different settings in these folders (arch.lr): kept "
+        "as separate rows",
     )
     made = table(got.runs)
     assert [(label, cells[0].text()) for label, cells in made.rows] == [

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cells.collapse import Fate, fate
+from analysis.cells.collapse import OutputKind, output_kind
 from analysis.records.benchmark import BenchmarkTable
 from analysis.records.collect import collect
 from analysis.stats.pairs import holm, paired, signed_rank
@@ -222,27 +222,27 @@ PATHS = (((3, 0),), ((1, 0), (3, 1)), ((2, 0), (3, 2)), ((1, 0), (2, 1), (3, 2))
 """All ways from the input to the output of a NAS-Bench-201 cell."""
 
 
-def by_paths(genotype: str) -> Fate:
+def by_paths(genotype: str) -> OutputKind:
     ops = dict(zip(NB201.edges, (NB201.ops[i] for i in NB201.choices(genotype)[0]), strict=True))
     live = [path for path in PATHS if all(ops[edge] != "none" for edge in path)]
     used = {ops[edge] for path in live for edge in path}
     if not used:
-        return Fate.CUT_OFF
+        return OutputKind.CUT_OFF
     if used == {"skip_connect"}:
-        return Fate.ALL_SKIP
+        return OutputKind.ALL_SKIP
     if used <= {"skip_connect", "avg_pool_3x3"}:
-        return Fate.NO_CONVOLUTION
-    return Fate.CONVOLUTION
+        return OutputKind.NO_CONVOLUTION
+    return OutputKind.CONVOLUTION
 
 
 @pytest.mark.long
 def test_the_fate_of_every_cell():
-    fates = {i: fate("nb201", NB201.cell(i)) for i in range(15_625)}
-    assert all(fates[i] is by_paths(NB201.cell(i)) for i in fates)
-    assert fates[1835] is Fate.ALL_SKIP
-    assert fates[9930] is fates[11472] is Fate.CONVOLUTION
+    kinds = {i: output_kind("nb201", NB201.cell(i)) for i in range(15_625)}
+    assert all(kinds[i] is by_paths(NB201.cell(i)) for i in kinds)
+    assert kinds[1835] is OutputKind.ALL_SKIP
+    assert kinds[9930] is kinds[11472] is OutputKind.CONVOLUTION
     # Cells of the same function fare alike, so the canonical one may stand for them.
-    assert all(fates[i] is fate("nb201", NB201.canonical(NB201.cell(i))) for i in fates)
+    assert all(kinds[i] is output_kind("nb201", NB201.canonical(NB201.cell(i))) for i in kinds)
 
 
 def test_a_convolution_nobody_hears_saves_no_cell(fake):
